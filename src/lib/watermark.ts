@@ -1,0 +1,76 @@
+import { assert } from "./assert.ts";
+
+interface Waiter {
+  readonly target: number;
+  readonly wake: () => void;
+  readonly fail: (reason: unknown) => void;
+}
+
+/**
+ * A number that only grows, and whose growth can be awaited: how far something has been written, synced or committed.
+ * Waiters cost nothing while nothing happens. `fail` ends all present and future waits with one reason.
+ */
+export class Watermark {
+  #value: number;
+  #waiters: Waiter[] = [];
+  #failure: { reason: unknown } | undefined;
+
+  constructor(value: number) {
+    this.#value = value;
+  }
+
+  get value(): number {
+    return this.#value;
+  }
+
+  /** How many waits are open; for tests of leaks. */
+  get waiting(): number {
+    return this.#waiters.length;
+  }
+
+  /** Moves to `value` and wakes those who waited for it. Moving back is a bug. */
+  advance(value: number): void {
+    assert(value >= this.#value, `a watermark never goes back (${this.#value} to ${value})`);
+    if (value === this.#value) return;
+    this.#value = value;
+    if (this.#waiters.length === 0) return;
+    const reached = this.#waiters.filter((waiter) => waiter.target <= value);
+    if (reached.length === 0) return;
+    this.#waiters = this.#waiters.filter((waiter) => waiter.target > value);
+    for (const waiter of reached) waiter.wake();
+  }
+
+  /** Ends every wait, present and future, that has not reached its target. */
+  fail(reason: unknown): void {
+    this.#failure ??= { reason };
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const waiter of waiters) waiter.fail(this.#failure.reason);
+  }
+
+  /** Resolves once the value is at least `target`; rejects on `fail`, and with the signal's reason on abort. */
+  reached(target: number, signal?: AbortSignal): Promise<void> {
+    if (this.#value >= target) return Promise.resolve();
+    if (this.#failure) return Promise.reject(this.#failure.reason);
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    return new Promise((resolve, reject) => {
+      const abandon = () => {
+        this.#waiters = this.#waiters.filter((other) => other !== waiter);
+        reject(signal!.reason);
+      };
+      const waiter: Waiter = {
+        target,
+        wake: () => {
+          signal?.removeEventListener("abort", abandon);
+          resolve();
+        },
+        fail: (reason) => {
+          signal?.removeEventListener("abort", abandon);
+          reject(reason);
+        },
+      };
+      this.#waiters.push(waiter);
+      signal?.addEventListener("abort", abandon, { once: true });
+    });
+  }
+}

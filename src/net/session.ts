@@ -1,0 +1,86 @@
+// The contract of a session: one connection between two parties, whatever the transport. Bytes in, bytes out; no message
+// is known here. test/suites/session_suite.ts is the contract in executable form and runs against every transport.
+
+/** The independent ordered streams of a session (PROTOCOL.md, section 3). The number travels on the wire. */
+export const Lane = { control: 0, log: 1, ack: 2, restore: 3, message: 4 } as const;
+export type Lane = (typeof Lane)[keyof typeof Lane];
+export type LaneName = keyof typeof Lane;
+export const LANES: readonly Lane[] = [Lane.control, Lane.log, Lane.ack, Lane.restore, Lane.message];
+
+/** Lanes in the order in which a sender serves them when several have something to send. */
+export const LANES_BY_PRIORITY: readonly Lane[] = [Lane.control, Lane.ack, Lane.message, Lane.log, Lane.restore];
+
+export function laneName(lane: Lane): LaneName {
+  return (Object.keys(Lane) as LaneName[]).find((name) => Lane[name] === lane)!;
+}
+
+export type TransportName = "memory" | "websocket" | "webtransport" | "quic" | "tls" | "tcp";
+
+/** Both directions of a lane. A chunk may be cut anywhere; no empty chunk is ever delivered. */
+export interface LaneStream {
+  readonly readable: ReadableStream<Uint8Array>;
+  /** Accepts chunks of any size; a write settles once the bytes are within the lane's bound of queued bytes. */
+  readonly writable: WritableStream<Uint8Array>;
+}
+
+/** Unreliable messages, at most `DATAGRAM_BYTES_MAX` each. */
+export interface Datagrams {
+  /** Hands `bytes` to the transport, at once or never: a newer datagram replaces one that still waits. */
+  send(bytes: Uint8Array): void;
+  /** Datagrams as they arrive; the oldest are dropped when nobody reads. */
+  readonly readable: ReadableStream<Uint8Array>;
+}
+
+export const DATAGRAM_BYTES_MAX = 1024;
+
+/** Why a session ended. `code` is a short name; "lost" where the connection just went away. */
+export interface SessionEnd {
+  readonly code: string;
+  readonly reason: string;
+  /** Which side ended it, as far as is known. */
+  readonly by: "local" | "remote" | "transport";
+}
+
+export interface Session {
+  readonly transport: TransportName;
+  readonly side: "client" | "server";
+  /** Address of the peer, for logs and limits; "" where there is none. */
+  readonly peerAddress: string;
+  lane(lane: Lane): LaneStream;
+  readonly datagrams: Datagrams;
+  /** Resolves once, when the session is over, for whatever reason. Never rejects. */
+  readonly closed: Promise<SessionEnd>;
+  /**
+   * Sends what is queued on the control lane within `closeGraceMs`, then ends the session; all lanes end or fail. Resolves when
+   * everything is released. Harmless when repeated: the first reason stays. Delivery of code and reason to the peer is best
+   * effort: the goodbye message above this layer is what arrives.
+   */
+  close(end: { code: string; reason: string }): Promise<void>;
+}
+
+/** Bounds that every transport enforces (design: one schema, the same meaning everywhere). All sizes in bytes. */
+export interface SessionLimits {
+  /** Largest slice of a lane in one transport message. */
+  readonly laneSliceBytesMax: number;
+  /** Bytes of one lane that the receiver holds for a reader that does not read. */
+  readonly laneWindowBytes: number;
+  /** Bytes of one lane that may wait at the sender. */
+  readonly laneQueuedBytesMax: number;
+  /** Bytes handed to the socket and not yet sent. */
+  readonly socketQueuedBytesMax: number;
+  /** From accepting the connection to all lanes open (and, above this layer, the hello). */
+  readonly handshakeGraceMs: number;
+  /** Silence after which the session is over. */
+  readonly idleTimeoutMs: number;
+  readonly closeGraceMs: number;
+}
+
+export const SESSION_LIMITS: SessionLimits = {
+  laneSliceBytesMax: 64 << 10,
+  laneWindowBytes: 1 << 20,
+  laneQueuedBytesMax: 256 << 10,
+  socketQueuedBytesMax: 1 << 20,
+  handshakeGraceMs: 10_000,
+  idleTimeoutMs: 30_000,
+  closeGraceMs: 2_000,
+};

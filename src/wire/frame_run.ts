@@ -1,0 +1,166 @@
+// A run: consecutive whole frames in one piece of memory, and the walk that verifies it. What a replica appends, what a
+// store recovers and what a reader hands out all pass through here, so "verified" means the same everywhere.
+
+import type { Crc32 } from "../core/environment.ts";
+import type { EpochStart, LogTail, Seq } from "../core/position.ts";
+import { viewOf } from "../lib/bytes.ts";
+import {
+  ENTRY_TYPE_LAST,
+  FRAME_HEADER_BYTES,
+  frameChecksum,
+  frameCrcAt,
+  frameEpochAt,
+  frameFlagsAt,
+  frameLengthAt,
+  frameReservedAt,
+  frameSeqAt,
+  frameTimestampAt,
+  frameTypeAt,
+} from "./frame.ts";
+import { ProtocolError } from "./protocol_error.ts";
+
+/** Verified frames, in order, ready to be appended: `parts` hold whole frames each. The taker owns the bytes. */
+export interface FrameRun {
+  readonly parts: readonly Uint8Array[];
+  readonly byteLength: number;
+  readonly firstSeq: Seq;
+  /** End of the log once this run is appended. */
+  readonly tail: LogTail;
+  /** Epochs that begin inside the run, in order. */
+  readonly epochStarts: readonly EpochStart[];
+}
+
+/** How far a walk over frames came. */
+export interface Walk {
+  /** Offset after the last whole, valid frame. What follows is the beginning of a frame, or nothing. */
+  readonly end: number;
+  readonly tail: LogTail;
+  readonly epochStarts: readonly EpochStart[];
+}
+
+export interface WalkOptions {
+  readonly crc32: Crc32;
+  /** Largest length field that is accepted, in bytes. */
+  readonly entryBytesMax: number;
+  /** Where the frames are to follow on. */
+  readonly after: LogTail;
+}
+
+const NO_EPOCH_STARTS: readonly EpochStart[] = [];
+
+/** Gathers the crc32 fields of frames and folds them into the chain with one call of the native function. */
+export class ChainFold {
+  readonly #fields = new Uint8Array(4096);
+  readonly #view = viewOf(this.#fields);
+  readonly #crc32: Crc32;
+  #used = 0;
+  #chain: number;
+
+  constructor(chain: number, crc32: Crc32) {
+    this.#chain = chain;
+    this.#crc32 = crc32;
+  }
+
+  add(frameCrc: number): void {
+    this.#view.setUint32(this.#used, frameCrc, true);
+    this.#used += 4;
+    if (this.#used === this.#fields.byteLength) this.value();
+  }
+
+  /** The chain over all that was added so far. */
+  value(): number {
+    if (this.#used > 0) this.#chain = this.#crc32(this.#fields.subarray(0, this.#used), this.#chain);
+    this.#used = 0;
+    return this.#chain;
+  }
+}
+
+/**
+ * Walks the frames of `bytes` from offset 0 and verifies each: length within bounds, reserved fields, checksum, seq dense,
+ * epoch and timestamp not going back. Stops without complaint before a frame that is not whole yet.
+ * @throws ProtocolError naming the first frame that is wrong.
+ */
+export function walkFrames(bytes: Uint8Array, options: WalkOptions): Walk {
+  const { crc32, entryBytesMax, after } = options;
+  const view = viewOf(bytes);
+  const fold = new ChainFold(after.chain, crc32);
+  let { nextSeq, epoch, timestamp } = after;
+  let epochStarts: EpochStart[] | undefined;
+  let at = 0;
+  while (at + FRAME_HEADER_BYTES <= bytes.byteLength) {
+    const length = frameLengthAt(view, at);
+    if (length > entryBytesMax) throw tooLarge(nextSeq, length, entryBytesMax);
+    if (at + FRAME_HEADER_BYTES + length > bytes.byteLength) break;
+    const crc = frameCrcAt(view, at);
+    if (crc !== frameChecksum(bytes, at, length, crc32)) throw mismatch(nextSeq);
+    const frameEpoch = frameEpochAt(view, at);
+    const frameTimestamp = frameTimestampAt(view, at);
+    if (frameSeqAt(view, at) !== nextSeq) throw outOfOrder(nextSeq, frameSeqAt(view, at));
+    if (frameEpoch < epoch || frameTimestamp === undefined || frameTimestamp < timestamp) {
+      throw wentBack({ seq: nextSeq, epoch, frameEpoch, timestamp, frameTimestamp });
+    }
+    checkShape(view, at, nextSeq);
+    if (frameEpoch > epoch) (epochStarts ??= []).push({ epoch: frameEpoch, seq: nextSeq });
+    fold.add(crc);
+    epoch = frameEpoch;
+    timestamp = frameTimestamp;
+    nextSeq++;
+    at += FRAME_HEADER_BYTES + length;
+  }
+  return {
+    end: at,
+    tail: { nextSeq, epoch, timestamp, chain: fold.value() },
+    epochStarts: epochStarts ?? NO_EPOCH_STARTS,
+  };
+}
+
+/** Offset after the last frame of `bytes` (whole frames, already verified) whose seq is at most `upTo`. */
+export function offsetAfter(bytes: Uint8Array, upTo: Seq): number {
+  const view = viewOf(bytes);
+  let at = 0;
+  while (at + FRAME_HEADER_BYTES <= bytes.byteLength && frameSeqAt(view, at)! <= upTo) {
+    const end = at + FRAME_HEADER_BYTES + frameLengthAt(view, at);
+    if (end > bytes.byteLength) break;
+    at = end;
+  }
+  return at;
+}
+
+/** Refuses types, flags and reserved bits that this version does not know (PROTOCOL.md, section 2.2). */
+export function checkShape(view: DataView, at: number, seq: Seq): void {
+  const type = frameTypeAt(view, at);
+  if (type < 1 || type > ENTRY_TYPE_LAST) {
+    throw new ProtocolError("malformed-frame", `entry ${seq}: type ${type}, allowed are 1 to ${ENTRY_TYPE_LAST}`);
+  }
+  if (frameFlagsAt(view, at) !== 0 || frameReservedAt(view, at) !== 0) {
+    throw new ProtocolError(
+      "malformed-frame",
+      `entry ${seq}: flags ${frameFlagsAt(view, at)}, reserved ${frameReservedAt(view, at)}, both must be 0`,
+    );
+  }
+}
+
+function tooLarge(seq: Seq, length: number, allowed: number): ProtocolError {
+  return new ProtocolError("frame-too-large", `entry ${seq} claims ${length} bytes, allowed are ${allowed}`);
+}
+
+function mismatch(seq: Seq): ProtocolError {
+  return new ProtocolError("checksum-mismatch", `entry ${seq}: the checksum does not match its bytes`);
+}
+
+function outOfOrder(expected: Seq, found: Seq | undefined): ProtocolError {
+  return new ProtocolError("seq-out-of-order", `expected entry ${expected}, found ${found ?? "a seq above 2^53-1"}`);
+}
+
+function wentBack(
+  found: { seq: Seq; epoch: number; frameEpoch: number; timestamp: number; frameTimestamp: number | undefined },
+): ProtocolError {
+  const { seq, epoch, frameEpoch, timestamp, frameTimestamp } = found;
+  if (frameEpoch < epoch) {
+    return new ProtocolError("epoch-went-back", `entry ${seq}: epoch ${frameEpoch} after ${epoch}`);
+  }
+  return new ProtocolError(
+    "malformed-frame",
+    `entry ${seq}: timestamp ${frameTimestamp ?? "above 2^53-1"} after ${timestamp}`,
+  );
+}
