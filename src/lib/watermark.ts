@@ -7,8 +7,8 @@ interface Waiter {
 }
 
 /**
- * A number that only grows, and whose growth can be awaited: how far something has been written, synced or committed.
- * Waiters cost nothing while nothing happens. `fail` ends all present and future waits with one reason.
+ * A number that grows, and whose growth can be awaited: how far something has been written, synced or committed. It goes
+ * back only where what it counted is taken back (`retreat`). Waiters cost nothing while nothing happens.
  */
 export class Watermark {
   #value: number;
@@ -40,12 +40,23 @@ export class Watermark {
     for (const waiter of reached) waiter.wake();
   }
 
+  /** Moves back to `value` where what was counted has been taken back. Open waits go on. */
+  retreat(value: number): void {
+    assert(value <= this.#value, `a retreat goes back (${this.#value} to ${value})`);
+    this.#value = value;
+  }
+
+  /** Ends the waits that are open now with `reason`; later ones are not affected. */
+  failWaiters(reason: unknown): void {
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const waiter of waiters) waiter.fail(reason);
+  }
+
   /** Ends every wait, present and future, that has not reached its target. */
   fail(reason: unknown): void {
     this.#failure ??= { reason };
-    const waiters = this.#waiters;
-    this.#waiters = [];
-    for (const waiter of waiters) waiter.fail(this.#failure.reason);
+    this.failWaiters(this.#failure.reason);
   }
 
   /** Resolves once the value is at least `target`; rejects on `fail`, and with the signal's reason on abort. */

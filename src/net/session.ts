@@ -16,10 +16,17 @@ export function laneName(lane: Lane): LaneName {
 
 export type TransportName = "memory" | "websocket" | "webtransport" | "quic" | "tls" | "tcp";
 
-/** Both directions of a lane. A chunk may be cut anywhere; no empty chunk is ever delivered. */
+/**
+ * Both directions of a lane. A chunk may be cut anywhere; no empty chunk is ever delivered. A lane has no end of its own: what
+ * arrived before the end of the session is still read, then the readable ends (orderly) or fails (TransportError). Cancelling a
+ * readable discards what arrives from then on; aborting a writable drops what waits; neither touches the other lanes.
+ */
 export interface LaneStream {
   readonly readable: ReadableStream<Uint8Array>;
-  /** Accepts chunks of any size; a write settles once the bytes are within the lane's bound of queued bytes. */
+  /**
+   * Accepts chunks of any size; a write settles once the bytes are within the lane's bound of queued bytes. A chunk belongs to
+   * the session from then on: it may still wait when its write has settled, so its bytes must not be changed.
+   */
   readonly writable: WritableStream<Uint8Array>;
 }
 
@@ -32,6 +39,12 @@ export interface Datagrams {
 }
 
 export const DATAGRAM_BYTES_MAX = 1024;
+
+/** RangeError unless `bytes` fits a datagram. */
+export function checkDatagram(bytes: Uint8Array): void {
+  if (bytes.byteLength >= 1 && bytes.byteLength <= DATAGRAM_BYTES_MAX) return;
+  throw new RangeError(`a datagram has ${bytes.byteLength} bytes, allowed are 1 to ${DATAGRAM_BYTES_MAX}`);
+}
 
 /** Why a session ended. `code` is a short name; "lost" where the connection just went away. */
 export interface SessionEnd {

@@ -1,0 +1,96 @@
+import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
+import { channelList, channelStatus, listQuery, problem as problemSchema } from "../src/schema/api.ts";
+import { channelConfig, channelName } from "../src/schema/channel.ts";
+import type { Channel } from "../src/server/channel.ts";
+import type { MillraceNode } from "../src/server/node.ts";
+import { mediaType } from "./body.ts";
+import { Fault, validationHook } from "./problem.ts";
+
+const params = z.object({ name: channelName });
+const json = <Schema extends z.ZodType>(schema: Schema, description: string) => ({
+  description,
+  content: { "application/json": { schema } },
+});
+const refused = {
+  description: "a problem document",
+  content: { "application/problem+json": { schema: problemSchema } },
+};
+
+const create = createRoute({
+  method: "put",
+  path: "/v1/channels/{name}",
+  summary: "Create a channel",
+  description:
+    "The body is the channel's configuration; an empty one takes the defaults. A `/` in the name is sent as %2F.",
+  request: { params, body: { content: { "application/json": { schema: channelConfig } }, required: false } },
+  responses: {
+    200: json(channelStatus, "it existed with this configuration"),
+    201: json(channelStatus, "created"),
+    409: refused,
+    422: refused,
+  },
+});
+
+const list = createRoute({
+  method: "get",
+  path: "/v1/channels",
+  summary: "List channels by name",
+  request: { query: listQuery },
+  responses: { 200: json(channelList, "channels in order of their names"), 422: refused },
+});
+
+const show = createRoute({
+  method: "get",
+  path: "/v1/channels/{name}",
+  summary: "Status of a channel and of the replicas it feeds",
+  request: { params },
+  responses: { 200: json(channelStatus, "the channel"), 404: refused },
+});
+
+const remove = createRoute({
+  method: "delete",
+  path: "/v1/channels/{name}",
+  summary: "Delete a channel and its entries for good",
+  request: { params },
+  responses: { 204: { description: "deleted" }, 404: refused },
+});
+
+/** Creating, listing, showing and deleting channels. */
+export function channelRoutes(node: MillraceNode): OpenAPIHono {
+  const app = new OpenAPIHono({ defaultHook: validationHook });
+  const statusOf = (channel: Channel) => {
+    const replicas = node.sessions.replicas(channel.name);
+    return { ...channel.status(), replicas };
+  };
+  app.use("/v1/channels/:name", async (context, next) => {
+    const { method, raw } = context.req;
+    const type = mediaType(raw);
+    if (method === "PUT" && type !== "" && type !== "application/json") {
+      throw new Fault("unsupported-media-type", `content type is ${type}, allowed is application/json`);
+    }
+    await next();
+  });
+  app.openapi(create, async (context) => {
+    const { name } = context.req.valid("param");
+    const config = channelConfig.parse(context.req.valid("json") ?? {});
+    const { entryBytesMax } = node.config.limits;
+    if (config.limits.entryBytesMax > entryBytesMax) {
+      const found = config.limits.entryBytesMax;
+      throw new Fault("bad-request", `limits.entryBytesMax: ${found} is above this node's ${entryBytesMax}`);
+    }
+    const { channel, created } = await node.channels.create(name, config);
+    return created ? context.json(statusOf(channel), 201) : context.json(statusOf(channel), 200);
+  });
+  app.openapi(list, (context) => {
+    const { prefix, after, limit } = context.req.valid("query");
+    const named = node.channels.list().filter(({ name }) => name.startsWith(prefix) && name > after);
+    const channels = named.slice(0, limit).map((channel) => channel.status());
+    return context.json({ channels, hasMore: named.length > limit }, 200);
+  });
+  app.openapi(show, (context) => context.json(statusOf(node.channels.get(context.req.valid("param").name)), 200));
+  app.openapi(remove, async (context) => {
+    await node.channels.delete(context.req.valid("param").name);
+    return context.body(null, 204);
+  });
+  return app;
+}

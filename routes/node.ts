@@ -1,0 +1,53 @@
+import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
+import { nodeStatus, replicaStatus } from "../src/schema/api.ts";
+import type { MillraceNode } from "../src/server/node.ts";
+
+const json = <Schema extends z.ZodType>(schema: Schema, description: string) => ({
+  description,
+  content: { "application/json": { schema } },
+});
+
+const show = createRoute({
+  method: "get",
+  path: "/v1/node",
+  summary: "This node: transports, limits, durability, certificate hashes now and next",
+  responses: { 200: json(nodeStatus, "the node") },
+});
+
+const replicas = createRoute({
+  method: "get",
+  path: "/v1/replicas",
+  summary: "Every replica that this node feeds, browsers included",
+  responses: { 200: json(z.object({ replicas: z.array(replicaStatus) }), "the replicas") },
+});
+
+const livez = createRoute({
+  method: "get",
+  path: "/livez",
+  summary: "Whether the process answers",
+  responses: { 200: json(z.object({ status: z.literal("ok") }), "it does") },
+});
+
+const readiness = z.object({ status: z.enum(["ready", "draining"]) });
+const readyz = createRoute({
+  method: "get",
+  path: "/readyz",
+  summary: "Whether the node takes requests",
+  responses: { 200: json(readiness, "it does"), 503: json(readiness, "it is shutting down") },
+});
+
+/** What the node is and how it does. */
+export function nodeRoutes(node: MillraceNode): OpenAPIHono {
+  const app = new OpenAPIHono();
+  app.openapi(show, (context) => context.json(node.status(), 200));
+  app.openapi(replicas, (context) => context.json({ replicas: node.sessions.replicas() }, 200));
+  app.openapi(livez, (context) => context.json({ status: "ok" as const }, 200));
+  app.openapi(
+    readyz,
+    (context) =>
+      node.draining
+        ? context.json({ status: "draining" as const }, 503)
+        : context.json({ status: "ready" as const }, 200),
+  );
+  return app;
+}

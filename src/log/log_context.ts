@@ -1,0 +1,31 @@
+// What the logs of one segment store share.
+
+import type { Environment } from "../core/environment.ts";
+import type { Disk } from "./disk.ts";
+import type { FilePool } from "./file_pool.ts";
+import type { IndexCache } from "./index_cache.ts";
+import type { CacheBudget } from "./tail_cache.ts";
+
+/** Something that people who run the store should see. */
+export interface StoreNotice {
+  /** `torn-tail`: an unfinished write was cut. `damage`: stored bytes are not what was written. `fenced`: the log stopped
+   * accepting. `take-back`: a write failed and was undone. `index`: an index was missing or wrong and has been rebuilt. */
+  readonly kind: "torn-tail" | "damage" | "fenced" | "take-back" | "index";
+  readonly log: string;
+  readonly message: string;
+}
+
+export interface LogContext {
+  readonly disk: Disk;
+  readonly environment: Environment;
+  readonly files: FilePool;
+  readonly indexes: IndexCache;
+  readonly budget: CacheBudget;
+  readonly segmentBytesMax: number;
+  readonly entryBytesMax: number;
+  readonly tailCacheBytesMax: number;
+  readonly onNotice: (notice: StoreNotice) => void;
+}
+
+/** One write to a segment takes no more than this of what is queued, unless a single run is larger. */
+export const BATCH_BYTES_MAX = 8 * 1024 * 1024;

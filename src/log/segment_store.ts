@@ -1,0 +1,160 @@
+// The durable store: one directory for each log, segment files in it (FORMAT.md), one lock for all.
+
+import type { Environment } from "../core/environment.ts";
+import type { Disk, DiskLock } from "./disk.ts";
+import { FilePool } from "./file_pool.ts";
+import { IndexCache } from "./index_cache.ts";
+import type { LogContext, StoreNotice } from "./log_context.ts";
+import { checkLogId, isLogId } from "./log_id.ts";
+import type { Log, LogStore } from "./log_store.ts";
+import { logIdHash } from "./segment_format.ts";
+import { SegmentLog } from "./segment_log.ts";
+import { StoreError } from "./store_error.ts";
+import { CacheBudget } from "./tail_cache.ts";
+
+export interface SegmentStoreOptions {
+  readonly disk: Disk;
+  /** The data directory; made if missing. One store at a time may use it. */
+  readonly root: string;
+  readonly environment: Environment;
+  /** A segment is closed and a new one begun before it grows beyond this. Default 64 MiB. */
+  readonly segmentBytesMax?: number;
+  /** Largest payload of an entry, in bytes: bounds what one interrupted write may have left behind. Default 8 MiB. */
+  readonly entryBytesMax?: number;
+  /** Newest bytes of each log that are kept in memory for its followers. Default 1 MiB. */
+  readonly tailCacheBytesMax?: number;
+  /** The same for all logs together. Default 64 MiB. */
+  readonly tailCachesBytesMax?: number;
+  /** Open files at most, apart from those in use. Default 512. */
+  readonly openFilesMax?: number;
+  /** Told of what happens in the background and what recovery found. */
+  readonly onNotice?: (notice: StoreNotice) => void;
+}
+
+const MIB = 1024 * 1024;
+const LOCK_NAME = "millrace.lock";
+const REMOVED_SUFFIX = ".removed";
+/** Indexes of sealed segments in memory, about 50 KiB each. */
+const INDEXES_MAX = 64;
+
+/**
+ * Opens the store in the directory `root`.
+ * @throws StoreError `locked` where another process, or another store in this one, has it open.
+ */
+export async function openSegmentStore(options: SegmentStoreOptions): Promise<LogStore> {
+  const { disk, root } = options;
+  await disk.makeDirectory(root);
+  const lock = await disk.lock(`${root}/${LOCK_NAME}`);
+  try {
+    const store = new SegmentStore(options, lock);
+    await store.clearRemoved();
+    return store;
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+class SegmentStore implements LogStore {
+  readonly kind = "segments";
+  readonly durable = true;
+  readonly durability = "An entry is synced once fdatasync of the segment file that holds it has returned.";
+  readonly #context: LogContext;
+  readonly #root: string;
+  readonly #lock: DiskLock;
+  /** Logs that are open, being opened or being removed. */
+  readonly #logs = new Map<string, Promise<SegmentLog | undefined>>();
+  #closing: Promise<void> | undefined;
+
+  constructor(options: SegmentStoreOptions, lock: DiskLock) {
+    const { disk, root, environment, onNotice = () => {} } = options;
+    this.#root = root;
+    this.#lock = lock;
+    this.#context = {
+      disk,
+      environment,
+      onNotice,
+      files: new FilePool(disk, options.openFilesMax ?? 512),
+      indexes: new IndexCache(INDEXES_MAX),
+      budget: new CacheBudget(options.tailCachesBytesMax ?? 64 * MIB),
+      segmentBytesMax: options.segmentBytesMax ?? 64 * MIB,
+      entryBytesMax: options.entryBytesMax ?? 8 * MIB,
+      tailCacheBytesMax: options.tailCacheBytesMax ?? MIB,
+    };
+  }
+
+  async open(id: string): Promise<Log> {
+    checkLogId(id);
+    this.#checkOpen();
+    if (this.#logs.has(id)) throw new TypeError(`log ${id} is open already`);
+    const opening = this.#openLog(id);
+    this.#logs.set(id, opening);
+    opening.catch(() => this.#logs.delete(id));
+    return await opening;
+  }
+
+  async list(): Promise<string[]> {
+    this.#checkOpen();
+    return (await this.#context.disk.list(this.#root)).filter(isLogId).sort();
+  }
+
+  async remove(id: string): Promise<void> {
+    checkLogId(id);
+    this.#checkOpen();
+    const open = this.#logs.get(id);
+    await (await open?.catch(() => undefined))?.close();
+    const removing = this.#removeLog(id);
+    this.#logs.set(id, removing);
+    try {
+      await removing;
+    } finally {
+      this.#logs.delete(id);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  /** Finishes removals that a crash interrupted. */
+  async clearRemoved(): Promise<void> {
+    const names = await this.#context.disk.list(this.#root);
+    for (const name of names) if (name.endsWith(REMOVED_SUFFIX)) await this.#clear(`${this.#root}/${name}`);
+  }
+
+  async #openLog(id: string): Promise<SegmentLog> {
+    const directory = `${this.#root}/${id}`;
+    await this.#context.disk.makeDirectory(directory);
+    const idHash = logIdHash(id, this.#context.environment.crc32);
+    return await SegmentLog.open({ id, idHash, directory, context: this.#context }, () => this.#logs.delete(id));
+  }
+
+  /** Takes the name away first and at once, so that half a log is never found under it. */
+  async #removeLog(id: string): Promise<undefined> {
+    const { disk } = this.#context;
+    if (!(await disk.list(this.#root)).includes(id)) return undefined;
+    const removed = `${this.#root}/${id}${REMOVED_SUFFIX}`;
+    await disk.rename(`${this.#root}/${id}`, removed);
+    await disk.syncDirectory(this.#root);
+    await this.#clear(removed);
+    return undefined;
+  }
+
+  async #clear(directory: string): Promise<void> {
+    const { disk } = this.#context;
+    for (const name of await disk.list(directory)) await disk.remove(`${directory}/${name}`);
+    await disk.removeDirectory(directory);
+    await disk.syncDirectory(this.#root);
+  }
+
+  async #close(): Promise<void> {
+    const closings = [...this.#logs.values()].map((opening) => opening.then((log) => log?.close()));
+    const outcomes = await Promise.allSettled(closings);
+    await this.#lock.release();
+    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+  }
+
+  #checkOpen(): void {
+    if (this.#closing) throw new StoreError("closed", `the store in ${this.#root} is closed`);
+  }
+}

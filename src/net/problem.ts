@@ -1,0 +1,18 @@
+/** What a refusal at the edge of the network says; the rest of the document is the same for all of them. */
+export interface Problem {
+  readonly status: number;
+  readonly code: string;
+  readonly title: string;
+  readonly detail: string;
+  readonly headers?: Record<string, string>;
+}
+
+/** An RFC 9457 problem document as a response. Nothing has happened when it is sent. */
+export function problemResponse(problem: Problem): Response {
+  const { status, code, title, detail } = problem;
+  const body = { type: "about:blank", title, status, detail, code, retryable: status === 408, sideEffects: "none" };
+  return new Response(JSON.stringify(body), {
+    status,
+    headers: { "content-type": "application/problem+json", "cache-control": "no-store", ...problem.headers },
+  });
+}

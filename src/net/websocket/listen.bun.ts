@@ -1,0 +1,172 @@
+// HTTP and WebSocket on Bun, through Bun.serve: Bun replaces the `ws` package by its own and ignores `maxPayload` there
+// (https://github.com/oven-sh/bun/issues/8261). Same parts in the same order as listen.node.ts.
+
+import { encodeCloseReason, SESSION_CLOSE_CODE } from "../close_reason.ts";
+import { MultiplexedSession } from "../multiplexed_session.ts";
+import type { MessageSocket } from "../message_socket.ts";
+import { OpenSessions } from "../open_sessions.ts";
+import { answer } from "./http_handler.ts";
+import { type HttpListener, type HttpListenOptions, listenerUrl } from "./listen_options.ts";
+import { decodeClose, SUBPROTOCOL, WEBSOCKET_MESSAGE_BYTES_MAX } from "./mapping.ts";
+import { isWebSocketUpgrade, refuseUpgrade } from "./upgrade.ts";
+
+/** The parts of Bun that are used here; `globalThis.Bun` elsewhere is undefined. */
+interface BunWebSocket {
+  readonly data: SocketData;
+  binaryType: "uint8array";
+  sendBinary(message: Uint8Array): number;
+  getBufferedAmount(): number;
+  close(code?: number, reason?: string): void;
+  terminate(): void;
+}
+
+interface BunServer {
+  readonly port: number;
+  readonly hostname: string;
+  requestIP(request: Request): { address: string } | null;
+  upgrade(request: Request, options: { data: SocketData; headers: Record<string, string> }): boolean;
+  timeout(request: Request, seconds: number): void;
+  stop(closeActiveConnections?: boolean): Promise<void>;
+}
+
+interface BunServeOptions {
+  hostname: string;
+  port: number;
+  idleTimeout: number;
+  maxRequestBodySize: number;
+  fetch(request: Request, server: BunServer): Promise<Response | undefined>;
+  error(error: Error): Response;
+  websocket: {
+    maxPayloadLength: number;
+    backpressureLimit: number;
+    closeOnBackpressureLimit: boolean;
+    idleTimeout: number;
+    sendPings: boolean;
+    perMessageDeflate: boolean;
+    open(socket: BunWebSocket): void;
+    message(socket: BunWebSocket, message: string | Uint8Array): void;
+    drain(socket: BunWebSocket): void;
+    close(socket: BunWebSocket, code: number, reason: string): void;
+  };
+}
+
+interface SocketData {
+  readonly peerAddress: string;
+  session?: MultiplexedSession;
+}
+
+const Bun = (globalThis as unknown as { Bun: { serve(options: BunServeOptions): BunServer } }).Bun;
+
+/** Longest idle time that Bun.serve accepts, in seconds. */
+const BUN_IDLE_SECONDS_MAX = 255;
+
+/** Listens for HTTP and WebSocket on one port. Rejects where the port is taken. */
+// deno-lint-ignore require-await -- the same shape as on Node, where listening takes a turn
+export async function listenHttp(options: HttpListenOptions): Promise<HttpListener> {
+  const { limits } = options;
+  const sessions = new OpenSessions();
+  const server = Bun.serve({
+    hostname: options.host,
+    port: options.port,
+    // Bounds the head of a request; requests that are being answered get a longer one below.
+    idleTimeout: secondsOf(Math.max(limits.handshakeGraceMs, limits.keepAliveMs)),
+    // Beyond its own maximum Bun answers without a problem document, so ours must come first.
+    maxRequestBodySize: limits.requestBodyBytesMax * 2 + 1,
+    fetch: (request, server) => receive(request, server, options),
+    error: (error) => {
+      options.onError(error);
+      return new Response(null, { status: 500 });
+    },
+    websocket: {
+      maxPayloadLength: WEBSOCKET_MESSAGE_BYTES_MAX,
+      // The session hands over a quarter of the limit at most; what exceeds this are answers to a flood of pings.
+      backpressureLimit: limits.socketQueuedBytesMax,
+      closeOnBackpressureLimit: true,
+      idleTimeout: secondsOf(limits.idleTimeoutMs * 2),
+      sendPings: false,
+      perMessageDeflate: false,
+      open: (socket) => open(socket, options, sessions),
+      message: (socket, message) => {
+        socket.data.session!.received(typeof message === "string" ? new Uint8Array(0) : message);
+      },
+      drain: (socket) => socket.data.session!.drained(),
+      close: (socket, code, reason) => socket.data.session!.ended(decodeClose(code, reason)),
+    },
+  });
+  return {
+    host: options.host,
+    port: server.port,
+    url: listenerUrl(options.host, server.port),
+    close: () => close(server, sessions, options),
+  };
+}
+
+async function receive(request: Request, server: BunServer, options: HttpListenOptions): Promise<Response | undefined> {
+  const peerAddress = server.requestIP(request)?.address ?? "";
+  if (!isWebSocketUpgrade(request)) {
+    server.timeout(request, BUN_IDLE_SECONDS_MAX);
+    return await answer(request, { peerAddress, guards: { timesDeclaredBodies: false }, options });
+  }
+  const refusal = refuseUpgrade(request) ?? options.acceptSession(request, { peerAddress });
+  if (refusal) return refusal;
+  const headers = { "Sec-WebSocket-Protocol": SUBPROTOCOL };
+  const isUpgraded = server.upgrade(request, { data: { peerAddress }, headers });
+  return isUpgraded ? undefined : new Response(null, { status: 400 });
+}
+
+function open(socket: BunWebSocket, options: HttpListenOptions, sessions: OpenSessions): void {
+  socket.binaryType = "uint8array";
+  const { limits, environment } = options;
+  const session = new MultiplexedSession({
+    socket: new ServerSocket(socket),
+    transport: "websocket",
+    side: "server",
+    limits,
+    environment,
+  });
+  socket.data.session = session;
+  sessions.add(session);
+  options.onSession(session);
+}
+
+class ServerSocket implements MessageSocket {
+  readonly tellsDrain = true;
+  readonly #socket: BunWebSocket;
+
+  constructor(socket: BunWebSocket) {
+    this.#socket = socket;
+  }
+
+  get peerAddress(): string {
+    return this.#socket.data.peerAddress;
+  }
+
+  send(message: Uint8Array): void {
+    this.#socket.sendBinary(message);
+  }
+
+  bufferedBytes(): number {
+    return this.#socket.getBufferedAmount();
+  }
+
+  close(end: { code: string; reason: string }): void {
+    this.#socket.close(SESSION_CLOSE_CODE, encodeCloseReason(end));
+  }
+
+  terminate(): void {
+    this.#socket.terminate();
+  }
+}
+
+async function close(server: BunServer, sessions: OpenSessions, options: HttpListenOptions): Promise<void> {
+  const stopped = server.stop();
+  await sessions.close({ code: "going-away", reason: "the listener is closing" });
+  // Requests in progress get the grace; then whatever is left is cut.
+  const cancel = options.environment.clock.schedule(options.limits.closeGraceMs, () => void server.stop(true));
+  await stopped;
+  cancel();
+}
+
+function secondsOf(ms: number): number {
+  return Math.min(BUN_IDLE_SECONDS_MAX, Math.max(1, Math.ceil(ms / 1000)));
+}

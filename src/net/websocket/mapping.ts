@@ -1,0 +1,18 @@
+// How a session looks from outside on WebSocket: MAPPING.md, section 3.
+
+import { decodeCloseReason, SESSION_CLOSE_CODE } from "../close_reason.ts";
+import { LANE_SLICE_BYTES_MAX } from "../multiplexer.ts";
+import type { SessionEnd } from "../session.ts";
+
+export const SUBPROTOCOL = "millrace.v1";
+
+/** What a listener lets pass at most: the lane byte, a slice, and room to refuse a slightly larger one by name. */
+export const WEBSOCKET_MESSAGE_BYTES_MAX = LANE_SLICE_BYTES_MAX + 16;
+
+/** Why the connection ended, from the close code and text that the socket reports. */
+export function decodeClose(closeCode: number, text: string): SessionEnd {
+  if (closeCode === SESSION_CLOSE_CODE) return decodeCloseReason(text);
+  if (closeCode === 1009) return { code: "message-too-large", reason: text || "WebSocket close 1009", by: "remote" };
+  if (closeCode === 1006) return { code: "lost", reason: text || "the connection went away", by: "transport" };
+  return { code: "closed", reason: text || `WebSocket close ${closeCode}`, by: "remote" };
+}

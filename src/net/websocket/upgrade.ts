@@ -1,0 +1,28 @@
+import { problemResponse } from "../problem.ts";
+import { SESSION_PATH } from "../session_endpoint.ts";
+import { SUBPROTOCOL } from "./mapping.ts";
+
+/** Whether `request` asks for a WebSocket. */
+export function isWebSocketUpgrade(request: Request): boolean {
+  return request.headers.get("upgrade")?.toLowerCase() === "websocket";
+}
+
+/** The answer to an upgrade that cannot become a session, or `undefined` where it can. */
+export function refuseUpgrade(request: Request): Response | undefined {
+  const path = new URL(request.url).pathname;
+  if (path !== SESSION_PATH) {
+    const detail = `a WebSocket was asked for at "${path}", sessions are at "${SESSION_PATH}"`;
+    return problemResponse({ status: 404, code: "not-found", title: "Not found", detail });
+  }
+  if (request.headers.get("sec-websocket-version") !== "13") {
+    const detail = "a WebSocket needs Sec-WebSocket-Version: 13";
+    const headers = { "sec-websocket-version": "13" };
+    return problemResponse({ status: 426, code: "upgrade-required", title: "Upgrade required", detail, headers });
+  }
+  const offered = (request.headers.get("sec-websocket-protocol") ?? "").split(",").map((name) => name.trim());
+  if (!offered.includes(SUBPROTOCOL)) {
+    const detail = `the subprotocols offered are "${offered.join(", ")}", needed is "${SUBPROTOCOL}"`;
+    return problemResponse({ status: 400, code: "bad-subprotocol", title: "Bad subprotocol", detail });
+  }
+  return undefined;
+}

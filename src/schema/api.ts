@@ -1,0 +1,116 @@
+// Shapes of the control API's answers and parameters (routes/). Names are those of design and docs.
+
+import { z } from "zod";
+import { channelConfig } from "./channel.ts";
+
+const seq = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
+
+export const ackLevel = z.enum(["none", "leader", "quorum", "all"]);
+export type AckLevel = z.infer<typeof ackLevel>;
+
+export const appendAnswer = z.object({
+  firstSeq: seq,
+  lastSeq: seq,
+  epoch: z.int(),
+  ack: z.object({
+    requested: ackLevel,
+    achieved: ackLevel,
+    copies: z.int().describe("voters that have the entries"),
+    synced: z.int().describe("voters that have them on disk (fsync)"),
+  }),
+});
+
+export const replicaStatus = z.object({
+  id: z.string(),
+  kind: z.string(),
+  agent: z.string(),
+  transport: z.string(),
+  channel: z.string(),
+  state: z.string(),
+  sentSeq: seq,
+  ackedSeq: seq,
+  lagEntries: z.int(),
+  lagBytes: z.int(),
+  lagMs: z.int(),
+});
+
+export const channelStatus = z.object({
+  name: z.string(),
+  incarnation: z.string(),
+  config: channelConfig,
+  firstSeq: seq,
+  nextSeq: seq,
+  commit: seq,
+  epoch: z.int(),
+  role: z.enum(["idle", "replica", "candidate", "leader"]),
+  leader: z.string().nullable().describe("node id"),
+  bytes: z.int().describe("bytes of the entries that are kept"),
+  chain: z.string().describe("chain checksum over all entries below nextSeq, hexadecimal"),
+  damage: z.object({ seq, place: z.string(), reason: z.string() }).nullable(),
+  fenced: z.string().nullable(),
+  replicas: z.array(replicaStatus),
+});
+export type ChannelStatus = z.infer<typeof channelStatus>;
+
+export const channelList = z.object({
+  channels: z.array(channelStatus.omit({ replicas: true, config: true })),
+  hasMore: z.boolean(),
+});
+
+export const listQuery = z.object({
+  prefix: z.string().max(255).default(""),
+  after: z.string().max(255).default("").describe("names after this one, in order"),
+  limit: z.coerce.number().int().min(1).max(1000).default(1000),
+});
+
+/** `from` of a read: a seq, or `tail` for what comes next. */
+const readFrom = z.union([z.literal("tail"), z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER)]);
+
+export const readQuery = z.object({
+  from: readFrom.optional().describe("first entry: a seq, 0 for the oldest kept, or tail; default 0"),
+  limit: z.coerce.number().int().min(1).max(100_000).default(1000),
+  maxBytes: z.coerce.number().int().min(1).max(64 << 20).default(4 << 20),
+  waitMs: z.coerce.number().int().min(0).max(60_000).default(0).describe("wait this long for an entry at the tail"),
+  types: z.enum(["data", "all"]).default("data"),
+});
+export type ReadQuery = z.infer<typeof readQuery>;
+
+export const entry = z.object({
+  seq,
+  epoch: z.int(),
+  timestamp: z.int().describe("ms since 1970, by the leader"),
+  type: z.string().optional().describe("given with types=all"),
+  payload: z.string().optional().describe("the payload as text"),
+  payloadBase64: z.string().optional().describe("the payload where it is not UTF-8"),
+});
+
+export const entryList = z.object({ entries: z.array(entry), nextSeq: seq, commit: seq });
+
+export const nodeStatus = z.object({
+  nodeId: z.string(),
+  version: z.string(),
+  runtime: z.string(),
+  startedAt: z.string(),
+  http: z.string(),
+  websocket: z.string(),
+  webtransport: z.string().nullable(),
+  transports: z.array(z.object({ name: z.string(), available: z.boolean(), reason: z.string() })),
+  certificateHashes: z.array(z.string()).describe(
+    "SHA-256 of the WebTransport certificates, now and next, hexadecimal",
+  ),
+  store: z.object({ kind: z.string(), durable: z.boolean(), durability: z.string() }),
+  limits: z.record(z.string(), z.number()),
+});
+export type NodeStatus = z.infer<typeof nodeStatus>;
+
+export const problem = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.int(),
+  code: z.string(),
+  detail: z.string(),
+  retryable: z.boolean(),
+  sideEffects: z.enum(["none", "possible"]),
+  requestId: z.string(),
+  errors: z.array(z.object({ field: z.string(), message: z.string() })).optional(),
+}).catchall(z.unknown());

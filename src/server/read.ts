@@ -1,0 +1,95 @@
+// Reading committed entries of a channel for the control API: whole frames in, ranges of whole frames out.
+
+import type { Seq } from "../core/position.ts";
+import { viewOf } from "../lib/bytes.ts";
+import type { LogCursor } from "../log/log_store.ts";
+import { EntryType, FRAME_HEADER_BYTES, frameLengthAt, frameTypeAt } from "../wire/frame.ts";
+import { SLICE_BYTES_MAX } from "../stream/log_reader.ts";
+import type { Channel } from "./channel.ts";
+import { Refusal } from "./refusal.ts";
+
+export interface ReadRequest {
+  readonly from: Seq;
+  /** Entries at most. */
+  readonly limit: number;
+  /** Stop after about this many bytes of frames; one entry comes whatever its size. */
+  readonly bytesMax: number;
+  /** Also entries that are not data. */
+  readonly allTypes: boolean;
+}
+
+export interface ReadAnswer {
+  /** Whole frames, in order. */
+  readonly parts: readonly Uint8Array[];
+  readonly count: number;
+  /** Where the next read goes on. */
+  readonly nextSeq: Seq;
+}
+
+/** What is to be read from: the oldest entry kept for 0. @throws Refusal `past-tail`, `removed-entries`. */
+export function checkFrom(channel: Channel, from: Seq): Seq {
+  const { log, commit, name } = channel;
+  if (from === 0) return log.firstSeq;
+  if (from > commit.value + 1) {
+    const nextSeq = commit.value + 1;
+    throw new Refusal("past-tail", `entry ${from} of ${name} asked for, the next one will be ${nextSeq}`, { nextSeq });
+  }
+  if (from < log.firstSeq) {
+    const { firstSeq } = log;
+    throw new Refusal("removed-entries", `entry ${from} of ${name} is no longer kept, the oldest is ${firstSeq}`, {
+      firstSeq,
+    });
+  }
+  return from;
+}
+
+/** Reads what is committed now, without waiting. @throws Refusal as checkFrom; StoreError `damaged`. */
+export async function readEntries(channel: Channel, request: ReadRequest): Promise<ReadAnswer> {
+  const cursor = channel.log.cursor(checkFrom(channel, request.from));
+  try {
+    return await collect(cursor, channel.commit.value, request);
+  } finally {
+    cursor.close();
+  }
+}
+
+async function collect(cursor: LogCursor, commit: Seq, request: ReadRequest): Promise<ReadAnswer> {
+  const parts: Uint8Array[] = [];
+  let count = 0;
+  let byteLength = 0;
+  let nextSeq = cursor.nextSeq;
+  while (count < request.limit && byteLength < request.bytesMax) {
+    const bytesMax = Math.min(SLICE_BYTES_MAX, request.bytesMax - byteLength);
+    const slice = await cursor.read({ upTo: commit, bytesMax });
+    if (!slice) break;
+    const taken = takeFrames(slice.bytes, { limit: request.limit - count, allTypes: request.allTypes });
+    parts.push(...taken.parts);
+    count += taken.count;
+    nextSeq = slice.firstSeq + taken.walked;
+    for (const part of taken.parts) byteLength += part.byteLength;
+  }
+  return { parts, count, nextSeq };
+}
+
+/** The ranges of `bytes` whose frames are wanted, until `limit` of them are found. `walked` frames were looked at. */
+function takeFrames(bytes: Uint8Array, { limit, allTypes }: { limit: number; allTypes: boolean }) {
+  const view = viewOf(bytes);
+  const parts: Uint8Array[] = [];
+  let count = 0;
+  let walked = 0;
+  let rangeAt = 0;
+  let at = 0;
+  while (at < bytes.byteLength && count < limit) {
+    const end = at + FRAME_HEADER_BYTES + frameLengthAt(view, at);
+    if (allTypes || frameTypeAt(view, at) === EntryType.data) {
+      count++;
+    } else {
+      if (at > rangeAt) parts.push(bytes.subarray(rangeAt, at));
+      rangeAt = end;
+    }
+    walked++;
+    at = end;
+  }
+  if (at > rangeAt) parts.push(bytes.subarray(rangeAt, at));
+  return { parts, count, walked };
+}

@@ -1,0 +1,35 @@
+/** Why the node did not do what it was asked for. The table from code to HTTP status is routes/problem.ts. */
+export type RefusalCode =
+  | "unknown-channel"
+  | "channel-exists"
+  | "system-channel"
+  | "entry-too-large"
+  | "empty-append"
+  | "precondition-failed"
+  | "past-tail"
+  | "removed-entries"
+  | "backpressure"
+  | "append-timeout"
+  | "append-unknown"
+  | "disk-full"
+  | "damaged"
+  | "fenced"
+  | "draining";
+
+/** An expected "no" to a request. `details` go into the answer as they are. */
+export class Refusal extends Error {
+  override name = "Refusal";
+  readonly code: RefusalCode;
+  readonly details: Readonly<Record<string, unknown>>;
+
+  constructor(
+    code: RefusalCode,
+    message: string,
+    details: Record<string, unknown> = {},
+    options?: { cause?: unknown },
+  ) {
+    super(message, options);
+    this.code = code;
+    this.details = details;
+  }
+}

@@ -1,0 +1,67 @@
+// The sessions of replicas that this node feeds, whatever their transport.
+
+import { ulid } from "ulid";
+import type { Environment } from "../core/environment.ts";
+import type { Session } from "../net/session.ts";
+import type { LimitsConfig } from "../schema/config.ts";
+import { Downstream, type DownstreamStatus } from "../stream/downstream.ts";
+import type { FedChannel, FeederStatus } from "../stream/feeder.ts";
+
+export interface SessionsOptions {
+  readonly nodeId: string;
+  readonly environment: Environment;
+  readonly limits: LimitsConfig;
+  readonly channel: (name: string) => FedChannel | undefined;
+}
+
+/** One replica of one channel, for status. */
+export type ReplicaStatus = FeederStatus & Omit<DownstreamStatus, "feeders" | "sessionId">;
+
+export class Sessions {
+  readonly #options: SessionsOptions;
+  readonly #downstreams = new Set<Downstream>();
+  #draining = false;
+
+  constructor(options: SessionsOptions) {
+    this.#options = options;
+  }
+
+  get count(): number {
+    return this.#downstreams.size;
+  }
+
+  /** Serves `session` until it ends; turns it away by name when there are too many or the node drains. */
+  accept(session: Session): void {
+    const { nodeId, environment, limits, channel } = this.#options;
+    const { clock, random } = environment;
+    const sessionId = ulid(clock.now(), () => random.next());
+    const downstream = new Downstream(session, { host: { nodeId, environment, limits, channel }, sessionId });
+    this.#downstreams.add(downstream);
+    void downstream.closed.then(() => this.#downstreams.delete(downstream));
+    if (this.#draining) void downstream.close("draining", "the node is shutting down");
+    else if (this.#downstreams.size > limits.sessionsMax) {
+      void downstream.close("too-many-sessions", `${limits.sessionsMax} sessions are allowed`);
+    }
+  }
+
+  /** Every replica that is fed now, of `channel` if given. */
+  replicas(channel?: string): ReplicaStatus[] {
+    const replicas: ReplicaStatus[] = [];
+    for (const downstream of this.#downstreams) {
+      const status = downstream.status();
+      for (const feeder of status?.feeders ?? []) {
+        if (channel !== undefined && feeder.channel !== channel) continue;
+        const { id, kind, agent, transport } = status!;
+        replicas.push({ id, kind, agent, transport, ...feeder });
+      }
+    }
+    return replicas;
+  }
+
+  /** Says goodbye to all. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    const goodbyes = [...this.#downstreams].map((each) => each.close("draining", "the node is shutting down"));
+    await Promise.all(goodbyes);
+  }
+}

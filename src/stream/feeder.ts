@@ -1,0 +1,224 @@
+// The driver of one feeder machine: log reader -> credit -> session lane, for one replica of one channel.
+
+import { type Environment, sleep } from "../core/environment.ts";
+import { type FedLog, type FeederEffect, type FeederInput, FeederMachine } from "../core/feeder.ts";
+import type { Seq } from "../core/position.ts";
+import { Watermark } from "../lib/watermark.ts";
+import type { Log, LogSlice } from "../log/log_store.ts";
+import { StoreError } from "../log/store_error.ts";
+import type { Message, NackCode, SyncRequest } from "../wire/messages.ts";
+import { ProtocolError } from "../wire/protocol_error.ts";
+import { readLog } from "./log_reader.ts";
+
+/** A channel as its feeders see it. */
+export interface FedChannel {
+  readonly name: string;
+  readonly incarnation: string;
+  readonly log: Log;
+  /** How far observers are fed. */
+  readonly commit: Watermark;
+  /** Aborted when the channel goes away (deleted, node closing); the reason is for people. */
+  readonly gone: AbortSignal;
+}
+
+/** Where a feeder's output goes: its session. */
+export interface FeederPort {
+  sendControl(message: Message): void;
+  /** Settles when the session has room for more. */
+  sendLog(subscription: number, bytes: Uint8Array): Promise<void>;
+  /** Repeats the channel's commit position as a datagram. */
+  announce(subscription: number, commit: Seq): void;
+}
+
+/** Commit positions are told by datagram at most this often per feeder. */
+const ANNOUNCE_INTERVAL_MS = 50;
+
+export interface FeederOptions {
+  readonly channel: FedChannel;
+  readonly port: FeederPort;
+  readonly request: SyncRequest;
+  readonly environment: Environment;
+}
+
+/** What is known of a fed replica, for status. */
+export interface FeederStatus {
+  readonly channel: string;
+  readonly state: string;
+  readonly sentSeq: Seq;
+  readonly ackedSeq: Seq;
+  readonly lagEntries: number;
+  /** Estimated from the mean size of the channel's entries for what is not sent yet. */
+  readonly lagBytes: number;
+  readonly lagMs: number;
+}
+
+export class Feeder {
+  readonly subscription: number;
+  readonly channel: FedChannel;
+  readonly #machine: FeederMachine;
+  readonly #port: FeederPort;
+  readonly #request: SyncRequest;
+  readonly #environment: Environment;
+  readonly #credit = new Watermark(0);
+  readonly #stop = new AbortController();
+  #sentBytes = 0;
+
+  constructor({ channel, port, request, environment }: FeederOptions) {
+    this.subscription = request.subscription;
+    this.channel = channel;
+    this.#port = port;
+    this.#request = request;
+    this.#environment = environment;
+    this.#machine = new FeederMachine(environment.clock.monotonic());
+  }
+
+  /** Feeds until stopped; tells the replica why it ended unless it was stopped by the replica or its session. Never rejects. */
+  async run(): Promise<void> {
+    const { gone } = this.channel;
+    try {
+      const signal = AbortSignal.any([this.#stop.signal, gone]);
+      signal.throwIfAborted();
+      const from = await this.#handshake();
+      if (from === undefined) return;
+      void this.#announceCommits(signal);
+      await readLog(this.channel.log, { from, upTo: this.channel.commit, signal })
+        .pipeTo(new WritableStream({ write: (slice) => this.#send(slice) }, { highWaterMark: 1 }), { signal });
+    } catch (error) {
+      if (gone.aborted && !this.#stop.signal.aborted) this.#nack("channel-closed", String(gone.reason));
+      else if (!this.#stop.signal.aborted) this.#nackFor(error);
+    } finally {
+      this.#stop.abort(new Error("the feeder has ended"));
+      this.#step({ kind: "stop", reason: "ended" });
+    }
+  }
+
+  /** An ack from the replica. @throws ProtocolError where it cannot be true; nothing has changed then. */
+  acked(seq: Seq, creditLimit: number): void {
+    this.#step({ kind: "commit", seq: this.channel.commit.value });
+    for (const effect of this.#step({ kind: "ack", seq, creditLimit })) {
+      if (effect.kind === "credit") this.#credit.advance(effect.limit);
+      if (effect.kind === "refuse") throw new ProtocolError(effect.code, effect.detail);
+    }
+  }
+
+  heard(): void {
+    this.#step({ kind: "heard" });
+  }
+
+  /** Looks at the clock: a replica that fell silent is given up. */
+  tick(): void {
+    for (const effect of this.#step({ kind: "tick" })) {
+      if (effect.kind === "end") this.#nack("backpressure", effect.reason);
+    }
+    if (this.#machine.state === "shutdown") this.stop();
+  }
+
+  stop(): void {
+    this.#stop.abort(new Error("the feeder was stopped"));
+  }
+
+  status(): FeederStatus {
+    this.#step({ kind: "commit", seq: this.channel.commit.value });
+    const { state, sentSeq, ackedSeq, lagEntries, unackedBytes } = this.#machine;
+    const { log, commit } = this.channel;
+    const meanBytes = log.byteLength / Math.max(1, log.tail.nextSeq - log.firstSeq);
+    const unsentBytes = Math.round(Math.max(0, commit.value - sentSeq) * meanBytes);
+    const lagMs = this.#machine.lagMs(this.#environment.clock.monotonic());
+    return {
+      channel: this.channel.name,
+      state,
+      sentSeq,
+      ackedSeq,
+      lagEntries,
+      lagBytes: lagEntries === 0 ? 0 : unackedBytes + unsentBytes,
+      lagMs: Math.round(lagMs),
+    };
+  }
+
+  #step(input: FeederInput): readonly FeederEffect[] {
+    return this.#machine.step(input, this.#environment.clock.monotonic());
+  }
+
+  async #handshake(): Promise<Seq | undefined> {
+    const { log, incarnation, commit } = this.channel;
+    const { requestId, subscription, ...asked } = this.#request;
+    const from = asked.from === 0 ? log.firstSeq : asked.from;
+    const inside = from >= log.firstSeq && from <= commit.value + 1;
+    const before = inside ? await log.tailAt(from) : undefined;
+    const fedLog: FedLog = {
+      incarnation,
+      firstSeq: log.firstSeq,
+      commit: commit.value,
+      epochBefore: asked.lastEpoch === 0 ? undefined : before?.epoch,
+      lastEpoch: log.tail.epoch,
+    };
+    for (const effect of this.#step({ kind: "request", request: { ...asked, from }, log: fedLog })) {
+      if (effect.kind === "nack") this.#nack(effect.code, effect.detail, effect);
+      if (effect.kind !== "accept") continue;
+      this.#credit.advance(asked.creditLimit);
+      this.#port.sendControl({
+        type: "syncAccept",
+        requestId,
+        subscription,
+        incarnation,
+        from,
+        firstSeq: effect.firstSeq,
+        commit: effect.commit,
+        epochBefore: before!.epoch,
+        timestampBefore: before!.timestamp,
+        chainBefore: before!.chain,
+      });
+      return from;
+    }
+    return undefined;
+  }
+
+  /** Sends a slice as the credit allows, cut where it ends. */
+  async #send({ bytes, lastSeq }: LogSlice): Promise<void> {
+    let at = 0;
+    while (at < bytes.byteLength) {
+      await this.#credit.reached(this.#sentBytes + 1, this.#stop.signal);
+      const byteLength = Math.min(bytes.byteLength - at, this.#credit.value - this.#sentBytes);
+      const whole = at + byteLength === bytes.byteLength;
+      this.#sentBytes += byteLength;
+      this.#step({ kind: "sent", byteLength, lastSeq: whole ? lastSeq : 0 });
+      await this.#port.sendLog(this.subscription, bytes.subarray(at, at + byteLength));
+      at += byteLength;
+    }
+  }
+
+  async #announceCommits(signal: AbortSignal): Promise<void> {
+    const { commit } = this.channel;
+    let announced = commit.value;
+    try {
+      for (;;) {
+        await commit.reached(announced + 1, signal);
+        announced = commit.value;
+        this.#port.announce(this.subscription, announced);
+        await sleep(this.#environment.clock, ANNOUNCE_INTERVAL_MS, signal);
+      }
+    } catch {
+      // The signal ended it; `run` tells why.
+    }
+  }
+
+  #nackFor(error: unknown): void {
+    const detail = error instanceof Error ? error.message : String(error);
+    if (error instanceof StoreError && error.code === "damaged") this.#nack("damaged", detail);
+    else if (error instanceof StoreError && error.code === "out-of-range") this.#nack("bad-range", detail);
+    else this.#nack("channel-closed", detail);
+  }
+
+  #nack(code: NackCode, detail: string, { seq, epoch } = { seq: 0, epoch: 0 }): void {
+    const { requestId, subscription } = this.#request;
+    this.#port.sendControl({
+      type: "syncNack",
+      requestId,
+      subscription,
+      code,
+      seq,
+      epoch,
+      detail: detail.slice(0, 500),
+    });
+  }
+}

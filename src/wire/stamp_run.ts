@@ -1,0 +1,121 @@
+// The leader's side of a frame: entries come in as frames without a place (PROTOCOL.md, section 2.4), and are given seq,
+// epoch, timestamp and checksum where they lie. From here on their bytes never change again.
+
+import type { Crc32 } from "../core/environment.ts";
+import type { Epoch, LogTail } from "../core/position.ts";
+import { viewOf } from "../lib/bytes.ts";
+import {
+  EntryType,
+  FRAME_HEADER_BYTES,
+  frameBytes,
+  frameChecksum,
+  frameCrcAt,
+  frameEpochAt,
+  frameLengthAt,
+  frameSeqAt,
+  frameTimestampAt,
+  frameTypeAt,
+  stampFrame,
+  writeFrame,
+} from "./frame.ts";
+import { ChainFold, checkShape, type FrameRun } from "./frame_run.ts";
+import { ProtocolError } from "./protocol_error.ts";
+
+export interface StampOptions {
+  /** End of the log that the run continues. */
+  readonly after: LogTail;
+  readonly epoch: Epoch;
+  /** Milliseconds since 1970; raised to the log's last timestamp where the clock went back. */
+  readonly now: number;
+  readonly crc32: Crc32;
+}
+
+/** Stamps the frames of `bytes` in place, all with one timestamp. `bytes` must be whole frames and belongs to the run afterwards. */
+export function stampRun(bytes: Uint8Array, { after, epoch, now, crc32 }: StampOptions): FrameRun {
+  const view = viewOf(bytes);
+  const fold = new ChainFold(after.chain, crc32);
+  const timestamp = Math.max(now, after.timestamp);
+  let seq = after.nextSeq;
+  for (let at = 0; at < bytes.byteLength; at += FRAME_HEADER_BYTES + frameLengthAt(view, at)) {
+    stampFrame(bytes, view, at, { seq, epoch, timestamp }, crc32);
+    fold.add(frameCrcAt(view, at));
+    seq++;
+  }
+  return {
+    parts: [bytes],
+    byteLength: bytes.byteLength,
+    firstSeq: after.nextSeq,
+    tail: { nextSeq: seq, epoch, timestamp, chain: fold.value() },
+    epochStarts: epoch > after.epoch ? [{ epoch, seq: after.nextSeq }] : [],
+  };
+}
+
+/** Frames without a place for `payloads`, whose checksums are left to the stamp. */
+export function frameUnplaced(
+  payloads: readonly Uint8Array[],
+  type: EntryType = EntryType.data,
+): Uint8Array<ArrayBuffer> {
+  let byteLength = 0;
+  for (const payload of payloads) byteLength += frameBytes(payload.byteLength);
+  const bytes = new Uint8Array(byteLength);
+  const view = viewOf(bytes);
+  let at = 0;
+  for (const payload of payloads) {
+    view.setUint32(at, payload.byteLength, true);
+    view.setUint8(at + 20, type);
+    bytes.set(payload, at + FRAME_HEADER_BYTES);
+    at += frameBytes(payload.byteLength);
+  }
+  return bytes;
+}
+
+/** The same with checksums, for a client that sends them: what is damaged on the way is then noticed. */
+export function encodeAppend(payloads: readonly Uint8Array[], crc32: Crc32): Uint8Array<ArrayBuffer> {
+  let byteLength = 0;
+  for (const payload of payloads) byteLength += frameBytes(payload.byteLength);
+  const bytes = new Uint8Array(byteLength);
+  let at = 0;
+  for (const payload of payloads) {
+    at = writeFrame(bytes, at, { seq: 0, epoch: 0, timestamp: 0, type: EntryType.data, payload }, crc32);
+  }
+  return bytes;
+}
+
+/**
+ * Checks frames that a client sent for appending: whole, checksums right, of type data, without a place. Answers their number.
+ * @throws ProtocolError naming the first frame (counted from 1) that is wrong.
+ */
+export function checkAppend(bytes: Uint8Array, entryBytesMax: number, crc32: Crc32): number {
+  const view = viewOf(bytes);
+  let at = 0;
+  let count = 0;
+  while (at < bytes.byteLength) {
+    count++;
+    const remaining = bytes.byteLength - at - FRAME_HEADER_BYTES;
+    const length = remaining < 0 ? 0 : frameLengthAt(view, at);
+    if (length > entryBytesMax) {
+      throw new ProtocolError("frame-too-large", `frame ${count} claims ${length} bytes, allowed are ${entryBytesMax}`);
+    }
+    if (remaining < length) {
+      throw new ProtocolError("malformed-frame", `frame ${count} ends ${length - remaining} bytes before its end`);
+    }
+    if (frameCrcAt(view, at) !== frameChecksum(bytes, at, length, crc32)) {
+      throw new ProtocolError("checksum-mismatch", `frame ${count}: the checksum does not match its bytes`);
+    }
+    if (frameSeqAt(view, at) !== 0 || frameEpochAt(view, at) !== 0 || frameTimestampAt(view, at) !== 0) {
+      throw new ProtocolError(
+        "malformed-frame",
+        `frame ${count}: seq, epoch and timestamp must be 0, the leader gives them`,
+      );
+    }
+    if (frameTypeAt(view, at) !== EntryType.data) {
+      throw new ProtocolError(
+        "malformed-frame",
+        `frame ${count}: type ${frameTypeAt(view, at)}, clients append type 1 only`,
+      );
+    }
+    checkShape(view, at, count);
+    at += FRAME_HEADER_BYTES + length;
+  }
+  return count;
+}

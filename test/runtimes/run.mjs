@@ -1,0 +1,284 @@
+// Runs the tests on one runtime after another and adds up. Plain JavaScript, so that whatever Node is at hand can run it.
+//
+//   node test/runtimes/run.mjs [bun|deno|node ...] [--lane unit|browser|long] [-t TITLE_PATTERN] [--jobs COUNT]
+//     [--results DIR] [FILE ...]
+//
+// The last line is `N passed, N failed, N skipped`; the exit code is 1 if anything failed or nothing ran. A runtime that
+// ends badly without naming a failed test counts as one failed test. FILE is a path, or a part of one. Output and JUnit
+// reports are kept in test-results/ (or --results DIR).
+
+import { spawn } from "node:child_process";
+import { createWriteStream, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { delimiter, join, relative, sep } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { casesOf } from "./junit.mjs";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const RUNTIMES = ["bun", "deno", "node"];
+/** Same for all: Bun's own default is 5 s, Deno and Node have none (harness.ts holds the same number). */
+const TIMEOUT_MS = 20_000;
+/** Past this a runtime is taken to hang and is killed with all that it started. */
+const DEADLINE_MS = { unit: 20 * 60_000, browser: 20 * 60_000, long: 45 * 60_000 };
+
+/** Which files a lane has, and which runtimes run it unless others are named. */
+const LANES = {
+  unit: { runtimes: RUNTIMES, has: (path) => !isBrowser(path) && !isLong(path) },
+  browser: { runtimes: ["bun"], has: isBrowser },
+  long: { runtimes: ["bun"], has: (path) => isLong(path) && !isBrowser(path) },
+};
+
+function isBrowser(path) {
+  return path.endsWith(".browser.test.ts");
+}
+
+function isLong(path) {
+  return path.endsWith(".long.test.ts");
+}
+
+/** How each runtime is told to run `files` and to leave a JUnit report at `report`. */
+const COMMANDS = {
+  bun: ({ files, report, pattern, jobs }) => [
+    "bun",
+    "test",
+    `--timeout=${TIMEOUT_MS}`,
+    ...(files.length > 1 && jobs > 1 ? [`--parallel=${jobs}`] : ["--isolate"]),
+    ...(pattern === undefined ? [] : ["-t", pattern]),
+    "--reporter=junit",
+    `--reporter-outfile=${report}`,
+    ...files.map((file) => `./${file}`),
+  ],
+  // Types are the gate's business (`npm run ok`): a test run says what the code does.
+  deno: ({ files, report, jobs }) => [
+    "deno",
+    "test",
+    "-A",
+    "--no-check",
+    ...(jobs > 1 ? ["--parallel"] : []),
+    `--junit-path=${report}`,
+    ...files,
+  ],
+  node: ({ files, report, jobs }) => [
+    "node",
+    "--import=./test/runtimes/node_hook.mjs",
+    "--test",
+    `--test-concurrency=${jobs}`,
+    "--test-reporter=spec",
+    "--test-reporter-destination=stdout",
+    "--test-reporter=junit",
+    `--test-reporter-destination=${report}`,
+    ...files,
+  ],
+};
+
+function parse(argv) {
+  const { values, positionals } = parseArgs({
+    args: argv,
+    allowPositionals: true,
+    options: {
+      lane: { type: "string", default: "unit" },
+      t: { type: "string", short: "t" },
+      results: { type: "string", default: join(ROOT, "test-results") },
+      jobs: { type: "string", default: String(availableParallelism()) },
+    },
+  });
+  const lane = LANES[values.lane];
+  if (lane === undefined) throw new Error(`lane "${values.lane}", allowed are ${Object.keys(LANES).join(", ")}`);
+  const named = positionals.filter((word) => RUNTIMES.includes(word));
+  const wanted = positionals.filter((word) => !RUNTIMES.includes(word));
+  return {
+    lane: values.lane,
+    runtimes: named.length > 0 ? named : lane.runtimes,
+    files: wantedFiles(lane, wanted),
+    pattern: values.t,
+    jobs: Number(values.jobs),
+    results: values.results,
+  };
+}
+
+/** A word that is the path of a file is taken as it is, whatever its lane. */
+function wantedFiles(lane, words) {
+  const ofLane = testFiles().filter(lane.has);
+  if (words.length === 0) return ofLane;
+  const named = words.filter((word) => word.endsWith(".ts") && existsSync(join(ROOT, word)));
+  const parts = words.filter((word) => !named.includes(word)).map((word) => word.replace(/^\.\//, ""));
+  return [...new Set([...named, ...ofLane.filter((path) => parts.some((part) => path.includes(part)))])];
+}
+
+function testFiles() {
+  const names = readdirSync(join(ROOT, "test"), { recursive: true, withFileTypes: true });
+  return names
+    .filter((entry) => entry.isFile() && entry.name.endsWith(".test.ts"))
+    .map((entry) => relative(ROOT, join(entry.parentPath ?? entry.path, entry.name)).split(sep).join("/"))
+    .sort();
+}
+
+/** Runs `command` with its output in a file; answers its exit code, signal name, or "timeout". */
+function execute(command, { log, env, deadlineMs }) {
+  const { promise, resolve } = withResolvers();
+  const output = createWriteStream(log);
+  const [program, ...args] = command;
+  // A process group of its own, so that what tests leave behind can be ended with it.
+  const child = spawn(program, args, { cwd: ROOT, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+  let ending;
+  const timer = setTimeout(() => {
+    ending = `no end within ${deadlineMs / 60_000} min`;
+    endGroup(child.pid);
+  }, deadlineMs);
+  const interrupted = () => {
+    endGroup(child.pid);
+    process.exit(130);
+  };
+  process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
+  child.stdout.pipe(output, { end: false });
+  child.stderr.pipe(output, { end: false });
+  child.on("error", (error) => {
+    ending = error.message;
+  });
+  const settle = (code, signal) => {
+    clearTimeout(timer);
+    endGroup(child.pid);
+    process.off("SIGINT", interrupted).off("SIGTERM", interrupted);
+    output.end(() => resolve(ending ?? signal ?? code));
+  };
+  // "exit", not "close": a forgotten grandchild that holds the pipes open must not hang the run.
+  child.on("exit", (code, signal) => setTimeout(settle, 200, code, signal));
+  child.on("error", () => settle(1, null));
+  return promise;
+}
+
+function endGroup(pid) {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // Nothing is left of the group.
+  }
+}
+
+/** `Promise.withResolvers` is not there before Node 22. */
+function withResolvers() {
+  let resolve;
+  const promise = new Promise((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
+}
+
+function environment(pattern) {
+  const env = { ...process.env, PATH: [join(ROOT, "node_modules", ".bin"), process.env.PATH].join(delimiter) };
+  env.NO_COLOR = "1";
+  delete env.FORCE_COLOR;
+  // Set inside `node --test`; there, a nested run would talk to the outer one instead of testing.
+  delete env.NODE_TEST_CONTEXT;
+  if (pattern === undefined) delete env.MILLRACE_TEST_NAME;
+  else env.MILLRACE_TEST_NAME = pattern;
+  return env;
+}
+
+async function runOn(runtime, options) {
+  const { lane, files, pattern, jobs, results } = options;
+  const stem = join(results, `${lane}-${runtime}`);
+  const report = `${stem}.xml`;
+  const log = `${stem}.log`;
+  rmSync(report, { force: true });
+  const started = performance.now();
+  const command = COMMANDS[runtime]({ files, report, pattern, jobs });
+  const ending = await execute(command, {
+    log,
+    env: { ...environment(pattern), DENO_JOBS: String(jobs) },
+    deadlineMs: DEADLINE_MS[lane],
+  });
+  const cases = existsSync(report)
+    ? casesOf(readFileSync(report, "utf8"), runtime).filter((each) => !isEmptyFile(each, files))
+    : [];
+  const tally = sum(cases);
+  tally.crash = crashOf(ending, tally);
+  if (tally.crash !== undefined) tally.failed++;
+  if (tally.failed > 0) {
+    tell(`\n===== ${runtime}: output =====\n${readFileSync(log, "utf8")}\n===== ${runtime}: end of output =====`);
+  }
+  return { runtime, ...tally, seconds: (performance.now() - started) / 1000, log };
+}
+
+/** Node counts a file in which it finds no test as one that passes. */
+function isEmptyFile({ title, outcome }, files) {
+  return outcome === "passed" && files.some((file) => title === file || title === join(ROOT, file));
+}
+
+function sum(cases) {
+  const passed = cases.filter((each) => each.outcome === "passed").length;
+  const failures = cases.filter((each) => each.outcome === "failed").map((each) => each.title);
+  const skips = cases.filter((each) => each.outcome === "skipped").map((each) => each.title);
+  const titles = cases.map((each) => each.title);
+  return { passed, failed: failures.length, skipped: skips.length, failures, skips, titles };
+}
+
+/**
+ * A test that one runtime ran and another did not even report was lost somewhere, and that must not pass unseen. Where
+ * something failed already, reports differ: a failed hook is a test of its own for Bun only.
+ */
+function blameMissing(results) {
+  if (results.some((result) => result.failed > 0)) return;
+  const all = new Set(results.flatMap((result) => result.titles));
+  for (const result of results) {
+    const missing = [...all].filter((title) => !result.titles.includes(title));
+    if (missing.length === 0) continue;
+    result.crash = `did not report ${missing.length} tests that others did: "${missing.slice(0, 5).join('", "')}"`;
+    result.failed++;
+  }
+}
+
+/** What went wrong beside the tests themselves, if something did. */
+function crashOf(ending, { passed, failed, skipped }) {
+  if (ending !== 0 && ending !== 1) return `ended with ${ending}`;
+  if (ending === 1 && failed === 0) return "exit code 1, though no test failed";
+  if (passed + failed + skipped === 0) return "ran no test";
+  return undefined;
+}
+
+function tell(line) {
+  process.stdout.write(`${line}\n`);
+}
+
+function summarize(results) {
+  tell("");
+  for (const { runtime, skips } of results) for (const title of skips) tell(`skipped on ${runtime}: ${title}`);
+  for (const { runtime, failures } of results) for (const title of failures) tell(`FAILED on ${runtime}: ${title}`);
+  for (const { runtime, crash } of results) if (crash !== undefined) tell(`FAILED on ${runtime}: ${crash}`);
+  tell("\nruntime  passed  failed  skipped  seconds");
+  for (const { runtime, passed, failed, skipped, seconds } of results) {
+    const cells = [String(passed).padStart(7), String(failed).padStart(7), String(skipped).padStart(8)];
+    tell([runtime.padEnd(7), ...cells, seconds.toFixed(1).padStart(8)].join(" "));
+  }
+}
+
+async function main() {
+  const options = parse(process.argv.slice(2));
+  if (options.files.length === 0) {
+    tell(`no test file for lane ${options.lane}\n0 passed, 1 failed, 0 skipped`);
+    return 1;
+  }
+  mkdirSync(options.results, { recursive: true });
+  tell(`${options.files.length} test files on ${options.runtimes.join(", ")}`);
+  const results = [];
+  for (const runtime of options.runtimes) {
+    const result = await runOn(runtime, options);
+    tell(
+      `${runtime}: ${result.passed} passed, ${result.failed} failed, ${result.skipped} skipped in ${
+        result.seconds.toFixed(1)
+      } s`,
+    );
+    results.push(result);
+  }
+  // With a pattern, Bun reports every other test as skipped.
+  if (options.pattern === undefined) blameMissing(results);
+  summarize(results);
+  const total = (key) => results.reduce((all, result) => all + result[key], 0);
+  tell(`\n${total("passed")} passed, ${total("failed")} failed, ${total("skipped")} skipped`);
+  return total("failed") > 0 || total("passed") === 0 ? 1 : 0;
+}
+
+process.exitCode = await main();

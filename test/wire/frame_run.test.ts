@@ -1,0 +1,147 @@
+import { describe, expect, test } from "bun:test";
+import { EMPTY_TAIL, type LogTail, SEQ_MAX } from "../../src/core/position.ts";
+import { concatBytes, viewOf } from "../../src/lib/bytes.ts";
+import { crc32 } from "../../src/wire/crc32.node.ts";
+import { type Entry, EntryType, FRAME_HEADER_BYTES, frameBytes, frameCrcAt, writeFrame } from "../../src/wire/frame.ts";
+import { ChainFold, offsetAfter, type Walk, walkFrames } from "../../src/wire/frame_run.ts";
+import { ProtocolError, type ProtocolErrorCode } from "../../src/wire/protocol_error.ts";
+import { FRAMES, RUNS } from "../vectors/frames.ts";
+
+const ENTRY_BYTES_MAX = 1024;
+
+function walk(bytes: Uint8Array, after: LogTail, entryBytesMax = ENTRY_BYTES_MAX): Walk {
+  return walkFrames(bytes, { crc32, entryBytesMax, after });
+}
+
+/** The tail of a log whose next entry is `entry`. */
+function before(entry: Entry): LogTail {
+  return { nextSeq: entry.seq, epoch: entry.epoch, timestamp: entry.timestamp, chain: 0 };
+}
+
+function frame(entry: Partial<Entry> = {}): Uint8Array {
+  const whole = { seq: 1, epoch: 1, type: EntryType.data, timestamp: 5, payload: Uint8Array.of(1, 2, 3), ...entry };
+  const bytes = new Uint8Array(frameBytes(whole.payload.byteLength));
+  writeFrame(bytes, 0, whole, crc32);
+  return bytes;
+}
+
+/** `bytes` of one frame with `byte` at `at` and the checksum put right, as a peer with another idea of the format sends. */
+function patched(bytes: Uint8Array, at: number, byte: number): Uint8Array {
+  const copy = bytes.slice();
+  copy[at] = byte;
+  viewOf(copy).setUint32(4, crc32(copy.subarray(8)), true);
+  return copy;
+}
+
+function codeOf(step: () => unknown): ProtocolErrorCode | "no ProtocolError" {
+  try {
+    step();
+  } catch (error) {
+    if (error instanceof ProtocolError) return error.code;
+    throw error;
+  }
+  return "no ProtocolError";
+}
+
+describe("walkFrames over golden frames", () => {
+  for (const { name, bytes, entry, crc32: crc } of FRAMES) {
+    const chain = new ChainFold(0, crc32);
+    chain.add(crc);
+    const end: LogTail = { ...before(entry), nextSeq: entry.seq + 1, chain: chain.value() };
+
+    test(`${name}: whole, it is taken`, () => {
+      expect(walk(bytes, before(entry))).toEqual({ end: bytes.byteLength, tail: end, epochStarts: [] });
+    });
+
+    test(`${name}: cut at any byte, the walk stops before it`, () => {
+      for (let cut = 0; cut < bytes.byteLength; cut++) {
+        expect(walk(bytes.subarray(0, cut), before(entry))).toEqual({ end: 0, tail: before(entry), epochStarts: [] });
+      }
+    });
+
+    test(`${name}: followed by the beginning of another frame, just it is taken`, () => {
+      for (const more of [1, 4, FRAME_HEADER_BYTES - 1]) {
+        const { end: at, tail } = walk(concatBytes([bytes, new Uint8Array(more)]), before(entry));
+        expect(at).toBe(bytes.byteLength);
+        expect(tail).toEqual(end);
+      }
+    });
+
+    test(`${name}: with any one bit flipped, it is refused`, () => {
+      // Enough follows that a longer length names bytes that are there: else the walk would wait for them.
+      const padded = concatBytes([bytes, new Uint8Array(ENTRY_BYTES_MAX)]);
+      for (let bit = 0; bit < bytes.byteLength * 8; bit++) {
+        const flipped = padded.slice();
+        flipped[bit >> 3]! ^= 1 << (bit & 7);
+        expect(codeOf(() => walk(flipped, before(entry)))).toMatch(/^(checksum-mismatch|frame-too-large)$/);
+      }
+    });
+  }
+});
+
+describe("walkFrames over golden runs", () => {
+  for (const { name, bytes, ends, chains, after, tail, epochStarts } of RUNS) {
+    test(`${name}: whole, with tail, chain and epoch starts`, () => {
+      expect(walk(bytes, after)).toEqual({ end: bytes.byteLength, tail, epochStarts: [...epochStarts] });
+    });
+
+    test(`${name}: cut at any byte, all frames before the cut are taken, and the rest from there`, () => {
+      for (let cut = 0; cut <= bytes.byteLength; cut++) {
+        const first = walk(bytes.subarray(0, cut), after);
+        const whole = ends.filter((end) => end <= cut).length;
+        expect(first.end).toBe(whole === 0 ? 0 : ends[whole - 1]!);
+        expect(first.tail.chain).toBe(whole === 0 ? after.chain : chains[whole - 1]!);
+        const second = walk(bytes.subarray(first.end), first.tail);
+        expect(second.tail).toEqual(tail);
+        expect([...first.epochStarts, ...second.epochStarts]).toEqual([...epochStarts]);
+      }
+    });
+
+    test(`${name}: offsetAfter finds the end of every frame`, () => {
+      expect(offsetAfter(bytes, after.nextSeq - 1)).toBe(0);
+      ends.forEach((end, index) => expect(offsetAfter(bytes, after.nextSeq + index)).toBe(end));
+      expect(offsetAfter(bytes, SEQ_MAX)).toBe(bytes.byteLength);
+    });
+  }
+});
+
+describe("walkFrames refuses", () => {
+  const refusals: [string, Uint8Array, LogTail, ProtocolErrorCode][] = [
+    ["a hole in the seqs", frame({ seq: 3 }), { ...EMPTY_TAIL, nextSeq: 2 }, "seq-out-of-order"],
+    ["a seq a second time", frame({ seq: 2 }), { ...EMPTY_TAIL, nextSeq: 3 }, "seq-out-of-order"],
+    ["a seq above 2^53-1", patched(frame(), 15, 0x80), EMPTY_TAIL, "seq-out-of-order"],
+    ["an epoch that goes back", frame({ epoch: 4 }), { ...EMPTY_TAIL, epoch: 5 }, "epoch-went-back"],
+    ["a timestamp that goes back", frame({ timestamp: 9 }), { ...EMPTY_TAIL, timestamp: 10 }, "malformed-frame"],
+    ["a timestamp above 2^53-1", patched(frame(), 31, 0xff), EMPTY_TAIL, "malformed-frame"],
+    ["type 0", patched(frame(), 20, 0), EMPTY_TAIL, "malformed-frame"],
+    ["a type that is not known", patched(frame(), 20, 6), EMPTY_TAIL, "malformed-frame"],
+    ["a flag that is not known", patched(frame(), 21, 0x80), EMPTY_TAIL, "malformed-frame"],
+    ["reserved bits", patched(frame(), 23, 1), EMPTY_TAIL, "malformed-frame"],
+    ["a payload above the limit, before it is there", frame().subarray(0, 32), EMPTY_TAIL, "frame-too-large"],
+  ];
+  for (const [what, bytes, after, code] of refusals) {
+    test(`${what}: ${code}`, () => {
+      const entryBytesMax = code === "frame-too-large" ? 2 : ENTRY_BYTES_MAX;
+      expect(codeOf(() => walk(bytes, after, entryBytesMax))).toBe(code);
+    });
+  }
+
+  test("with the seq of the frame that is wrong, not of the first", () => {
+    const bad = frame({ seq: 2 });
+    bad[FRAME_HEADER_BYTES]! ^= 1;
+    expect(() => walk(concatBytes([frame(), bad]), EMPTY_TAIL)).toThrow(/entry 2/);
+  });
+});
+
+test("ChainFold gives the same chain one by one, at once, and beyond its own buffer", () => {
+  const crcs = Array.from({ length: 3000 }, (_unused, index) => frameCrcAt(viewOf(frame({ seq: index + 1 })), 0));
+  const atOnce = new ChainFold(7, crc32);
+  let oneByOne = 7;
+  for (const crc of crcs) {
+    atOnce.add(crc);
+    const step = new ChainFold(oneByOne, crc32);
+    step.add(crc);
+    oneByOne = step.value();
+  }
+  expect(atOnce.value()).toBe(oneByOne);
+});
