@@ -63,7 +63,7 @@ export function openReplica(options: OpenReplicaOptions): Promise<BrowserReplica
 }
 
 class TabReplica implements BrowserReplica {
-  readonly #store = new MemoryStore({ bytesMax: KEPT_BYTES_MAX });
+  readonly #store = new MemoryStore({ crc32: environment.crc32, bytesMax: KEPT_BYTES_MAX });
   readonly #closing = new AbortController();
   readonly #connection: Connection;
   readonly #replica: Replica;

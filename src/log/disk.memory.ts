@@ -63,8 +63,24 @@ class MemoryFile implements DiskFile {
     this.#content = content;
   }
 
-  async write(position: number, parts: readonly Uint8Array[]): Promise<void> {
-    await this.#disk.enter("write", this.#path);
+  write(position: number, parts: readonly Uint8Array[]): Promise<void> {
+    return this.#disk.perform("write", this.#path, () => this.#write(position, parts));
+  }
+
+  read(position: number, into: Uint8Array): Promise<number> {
+    return this.#disk.perform("read", this.#path, () => this.#content.read(position, into));
+  }
+
+  sync(): Promise<void> {
+    const forget = () => this.#content.forgetUnsynced();
+    return this.#disk.perform("sync", this.#path, () => this.#content.sync(), forget);
+  }
+
+  truncate(size: number): Promise<void> {
+    return this.#disk.perform("truncate", this.#path, () => this.#content.truncate(size));
+  }
+
+  #write(position: number, parts: readonly Uint8Array[]): void {
     let room = this.#disk.room + Math.max(0, this.#content.size - position);
     let at = position;
     for (const part of parts) {
@@ -76,26 +92,6 @@ class MemoryFile implements DiskFile {
     }
   }
 
-  async read(position: number, into: Uint8Array): Promise<number> {
-    await this.#disk.enter("read", this.#path);
-    return this.#content.read(position, into);
-  }
-
-  async sync(): Promise<void> {
-    try {
-      await this.#disk.enter("sync", this.#path);
-    } catch (error) {
-      this.#content.forgetUnsynced();
-      throw error;
-    }
-    this.#content.sync();
-  }
-
-  async truncate(size: number): Promise<void> {
-    await this.#disk.enter("truncate", this.#path);
-    this.#content.truncate(size);
-  }
-
   size(): Promise<number> {
     return Promise.resolve(this.#content.size);
   }
@@ -105,20 +101,21 @@ class MemoryFile implements DiskFile {
 
 /** See the file head. Files are looked into and damaged by their paths. */
 export class MemoryDisk implements Disk {
-  readonly #before: NonNullable<MemoryDiskOptions["before"]>;
   readonly #live: Names = new Map();
   readonly #durable: Names = new Map();
   readonly #locks = new Set<string>();
   #changes: NameChange[] = [];
   #failing: { operation: DiskOperation; error: StoreError }[] = [];
   #crashed = false;
+  /** Called before each operation; may throw a StoreError to make it fail, wait, or switch the machine off. */
+  before: (operation: DiskOperation, path: string) => void | Promise<void>;
   /** Bytes that fit all files together; may be changed at any time. */
   capacityBytes: number;
   /** Operations begun so far. */
   operations = 0;
 
   constructor(options: MemoryDiskOptions = {}) {
-    this.#before = options.before ?? (() => {});
+    this.before = options.before ?? (() => {});
     this.capacityBytes = options.capacityBytes ?? Number.POSITIVE_INFINITY;
   }
 
@@ -178,28 +175,32 @@ export class MemoryDisk implements Disk {
     return next;
   }
 
-  /** Stands at the beginning of every operation: counts, waits, fails. */
-  async enter(operation: DiskOperation, path: string): Promise<void> {
-    if (this.#crashed) throw new StoreError("failed", `${operation} of ${path}: the machine is off`);
+  /** Does one operation, or fails it: `effect` happens at once and whole, or not at all; `failed` is what a failure does. */
+  async perform<Value>(operation: DiskOperation, path: string, effect: () => Value, failed = () => {}): Promise<Value> {
+    this.#checkOn(operation, path);
     this.operations++;
-    await this.#before(operation, path);
-    if (this.#crashed) throw new StoreError("failed", `${operation} of ${path}: the machine is off`);
+    await this.before(operation, path);
+    this.#checkOn(operation, path);
     const index = this.#failing.findIndex((failure) => failure.operation === operation);
-    if (index >= 0) throw this.#failing.splice(index, 1)[0]!.error;
+    if (index < 0) return effect();
+    failed();
+    throw this.#failing.splice(index, 1)[0]!.error;
   }
 
-  async open(path: string): Promise<DiskFile | undefined> {
-    await this.enter("open", path);
-    const content = this.#live.get(path);
-    return content && new MemoryFile(this, path, content);
+  open(path: string): Promise<DiskFile | undefined> {
+    return this.perform("open", path, () => {
+      const content = this.#live.get(path);
+      return content && new MemoryFile(this, path, content);
+    });
   }
 
-  async create(path: string): Promise<DiskFile> {
-    await this.enter("create", path);
-    const existing = this.#live.get(path);
-    if (existing) existing.truncate(0);
-    else this.#change({ kind: "create", path, content: new MemoryFileContent() });
-    return new MemoryFile(this, path, this.#live.get(path)!);
+  create(path: string): Promise<DiskFile> {
+    return this.perform("create", path, () => {
+      const existing = this.#live.get(path);
+      if (existing) existing.truncate(0);
+      else this.#change({ kind: "create", path, content: new MemoryFileContent() });
+      return new MemoryFile(this, path, this.#live.get(path)!);
+    });
   }
 
   /** Directories are not modelled apart from the paths of their files, so an empty one needs a trace: a name ending in "/". */
@@ -210,36 +211,41 @@ export class MemoryDisk implements Disk {
     return Promise.resolve();
   }
 
-  async list(path: string): Promise<string[]> {
-    await this.enter("list", path);
-    const names = new Set<string>();
-    for (const candidate of this.#live.keys()) {
-      if (!candidate.startsWith(`${path}/`)) continue;
-      const name = candidate.slice(path.length + 1).split("/")[0]!;
-      if (name !== "") names.add(name);
-    }
-    return [...names];
+  list(path: string): Promise<string[]> {
+    return this.perform("list", path, () => {
+      const names = new Set<string>();
+      for (const candidate of this.#live.keys()) {
+        if (candidate.startsWith(`${path}/`)) names.add(candidate.slice(path.length + 1).split("/")[0]!);
+      }
+      names.delete("");
+      return [...names];
+    });
   }
 
-  async rename(from: string, to: string): Promise<void> {
-    await this.enter("rename", from);
-    this.#change({ kind: "rename", from, to });
+  rename(from: string, to: string): Promise<void> {
+    return this.perform("rename", from, () => this.#change({ kind: "rename", from, to }));
   }
 
-  async remove(path: string): Promise<void> {
-    await this.enter("remove", path);
-    if (this.#live.has(path)) this.#change({ kind: "remove", path });
+  remove(path: string): Promise<void> {
+    return this.perform("remove", path, () => {
+      if (this.#live.has(path)) this.#change({ kind: "remove", path });
+    });
   }
 
   removeDirectory(path: string): Promise<void> {
     return this.remove(`${path}/`);
   }
 
-  async syncDirectory(path: string): Promise<void> {
-    await this.enter("syncDirectory", path);
-    const within = (change: NameChange) => directoryOf(change.kind === "rename" ? change.to : change.path) === path;
-    for (const change of this.#changes) if (within(change)) applyChange(this.#durable, change);
-    this.#changes = this.#changes.filter((change) => !within(change));
+  syncDirectory(path: string): Promise<void> {
+    return this.perform("syncDirectory", path, () => {
+      const within = (change: NameChange) => directoryOf(change.kind === "rename" ? change.to : change.path) === path;
+      for (const change of this.#changes) if (within(change)) applyChange(this.#durable, change);
+      this.#changes = this.#changes.filter((change) => !within(change));
+    });
+  }
+
+  #checkOn(operation: DiskOperation, path: string): void {
+    if (this.#crashed) throw new StoreError("failed", `${operation} of ${path}: the machine is off`);
   }
 
   // deno-lint-ignore require-await

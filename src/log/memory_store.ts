@@ -15,28 +15,47 @@ import { StoreError } from "./store_error.ts";
 import { cutChunks } from "./tail_cache.ts";
 import { Truncations } from "./truncations.ts";
 
-/** A store in memory. `crc32` is needed for `tailAt` only. Logs outlive being closed, not the store. */
+export interface MemoryStoreOptions {
+  /** Needed for `tailAt` only. */
+  readonly crc32: Crc32;
+  /** Bytes that each log keeps; default: no bound. */
+  readonly bytesMax?: number;
+  /**
+   * What a full log does: `dropOldest` (the default) forgets its oldest runs, `wait` leaves new ones unwritten until
+   * `discard` has made room.
+   */
+  readonly whenFull?: "dropOldest" | "wait";
+}
+
+/** A log in memory can forget its beginning. */
+export interface DiscardableLog extends Log {
+  /** Forgets the runs that end before entry `before`; `firstSeq` follows. */
+  discard(before: Seq): void;
+}
+
+/** A store in memory. Logs outlive being closed, not the store. */
 export class MemoryStore implements LogStore {
   readonly kind = "memory";
   readonly durable = false;
   readonly durability = "An entry is synced as soon as it is in the memory of this process; nothing outlives it.";
-  readonly #crc32: Crc32;
+  readonly #options: MemoryStoreOptions;
   readonly #contents = new Map<string, Content>();
   readonly #open = new Map<string, MemoryLog>();
   #isClosed = false;
 
-  constructor(options: { readonly crc32: Crc32 }) {
-    this.#crc32 = options.crc32;
+  constructor(options: MemoryStoreOptions) {
+    this.#options = options;
   }
 
+  /** As the contract says; a log that is made begins after `after`, the empty log's end by default. */
   // deno-lint-ignore require-await
-  async open(id: string): Promise<Log> {
+  async open(id: string, { after = EMPTY_TAIL }: { after?: LogTail } = {}): Promise<DiscardableLog> {
     checkLogId(id);
     this.#checkOpen();
     if (this.#open.has(id)) throw new TypeError(`log ${id} is open already`);
-    const content = this.#contents.get(id) ?? new Content();
+    const content = this.#contents.get(id) ?? new Content(after);
     this.#contents.set(id, content);
-    const log = new MemoryLog(id, content, { crc32: this.#crc32, onClosed: () => this.#open.delete(id) });
+    const log = new MemoryLog(id, content, { ...this.#options, onClosed: () => this.#open.delete(id) });
     this.#open.set(id, log);
     return log;
   }
@@ -64,21 +83,41 @@ export class MemoryStore implements LogStore {
   }
 }
 
+/** One appended run: the state before it, and its size. */
+interface KeptRun {
+  readonly start: LogTail;
+  readonly byteLength: number;
+}
+
 /** What a log keeps while nobody has it open. */
 class Content {
-  tail: LogTail = EMPTY_TAIL;
+  tail: LogTail;
   chunks: Chunk[] = [];
-  /** For each appended run the state before it. */
-  starts: LogTail[] = [];
+  runs: KeptRun[] = [];
   epochStarts: EpochStart[] = [];
   byteLength = 0;
 
+  constructor(after: LogTail) {
+    this.tail = after;
+  }
+
+  get firstSeq(): Seq {
+    return this.runs[0]?.start.nextSeq ?? this.tail.nextSeq;
+  }
+
   add(run: FrameRun): void {
     this.chunks.push(...chunksOf(run));
-    this.starts.push(this.tail);
+    this.runs.push({ start: this.tail, byteLength: run.byteLength });
     this.epochStarts.push(...run.epochStarts);
     this.byteLength += run.byteLength;
     this.tail = run.tail;
+  }
+
+  /** Forgets the first `count` runs. */
+  drop(count: number): void {
+    for (const { byteLength } of this.runs.splice(0, count)) this.byteLength -= byteLength;
+    this.chunks.splice(0, chunkIndexOf(this.chunks, this.firstSeq));
+    this.epochStarts = this.epochStarts.filter(({ seq }) => seq >= this.firstSeq);
   }
 
   /** The state before entry `seq`, walked from the beginning of the run that holds it. */
@@ -95,9 +134,14 @@ class Content {
 
   cut(tail: LogTail): void {
     this.chunks = cutChunks(this.chunks, tail.nextSeq);
-    this.starts = this.starts.filter((start) => start.nextSeq < tail.nextSeq);
+    const last = this.runs.findLastIndex(({ start }) => start.nextSeq < tail.nextSeq);
+    const before = this.byteLength;
     this.epochStarts = this.epochStarts.filter(({ seq }) => seq < tail.nextSeq);
     this.byteLength = this.chunks.reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
+    const droppedBytes = before - this.byteLength -
+      this.runs.slice(last + 1).reduce((sum, run) => sum + run.byteLength, 0);
+    this.runs.length = last + 1;
+    if (last >= 0) this.runs[last] = { ...this.runs[last]!, byteLength: this.runs[last]!.byteLength - droppedBytes };
     this.tail = tail;
   }
 
@@ -116,14 +160,19 @@ class Content {
   }
 
   #startBefore(seq: Seq): LogTail {
+    return this.runs[this.runIndexOf(seq)]!.start;
+  }
+
+  /** Index of the run that holds entry `seq`. */
+  runIndexOf(seq: Seq): number {
     let low = 0;
-    let high = this.starts.length - 1;
+    let high = this.runs.length - 1;
     while (low < high) {
       const middle = (low + high + 1) >> 1;
-      if (this.starts[middle]!.nextSeq <= seq) low = middle;
+      if (this.runs[middle]!.start.nextSeq <= seq) low = middle;
       else high = middle - 1;
     }
-    return this.starts[low] ?? EMPTY_TAIL;
+    return low;
   }
 }
 
@@ -135,29 +184,33 @@ function firstSeqSince(bytes: Uint8Array, timestamp: number): Seq | undefined {
   return undefined;
 }
 
-class MemoryLog implements Log {
+/** A log that drops its oldest runs goes down to this share of its bound, so that it does not do so at every append. */
+const KEPT_SHARE = 7 / 8;
+
+class MemoryLog implements DiscardableLog {
   readonly id: string;
   readonly recovery = { clean: true, scannedBytes: 0, tornBytes: 0 };
-  readonly firstSeq = 1;
   readonly written: Watermark;
   readonly synced: Watermark;
   readonly damage = undefined;
   readonly fence = undefined;
   readonly truncations = new Truncations();
   readonly content: Content;
-  readonly #crc32: Crc32;
-  readonly #onClosed: () => void;
+  readonly #options: MemoryStoreOptions & { onClosed: () => void };
   #advancing: Promise<void> | undefined;
   #pendingBytes = 0;
   #isClosed = false;
 
-  constructor(id: string, content: Content, parts: { crc32: Crc32; onClosed: () => void }) {
+  constructor(id: string, content: Content, options: MemoryStoreOptions & { onClosed: () => void }) {
     this.id = id;
     this.content = content;
-    this.#crc32 = parts.crc32;
-    this.#onClosed = parts.onClosed;
+    this.#options = options;
     this.written = new Watermark(content.tail.nextSeq - 1);
     this.synced = new Watermark(content.tail.nextSeq - 1);
+  }
+
+  get firstSeq(): Seq {
+    return this.content.firstSeq;
   }
 
   get tail(): LogTail {
@@ -188,6 +241,14 @@ class MemoryLog implements Log {
     this.#advancing ??= this.#advance();
   }
 
+  discard(before: Seq): void {
+    const { runs, tail } = this.content;
+    const count = before >= tail.nextSeq ? runs.length : runs.length === 0 ? 0 : this.content.runIndexOf(before);
+    if (count === 0) return;
+    this.content.drop(count);
+    this.#advancing ??= this.#advance();
+  }
+
   cursor(from: Seq): LogCursor {
     this.checkOpen();
     this.#checkRange(from);
@@ -204,7 +265,7 @@ class MemoryLog implements Log {
   async tailAt(seq: Seq): Promise<LogTail> {
     this.checkOpen();
     this.#checkRange(seq);
-    return this.content.tailAt(seq, this.#crc32);
+    return this.content.tailAt(seq, this.#options.crc32);
   }
 
   async truncate(nextSeq: Seq): Promise<void> {
@@ -224,7 +285,7 @@ class MemoryLog implements Log {
     const reason = new StoreError("closed", `log ${this.id} is closed`);
     this.written.fail(reason);
     this.synced.fail(reason);
-    this.#onClosed();
+    this.#options.onClosed();
   }
 
   checkOpen(): void {
@@ -233,15 +294,42 @@ class MemoryLog implements Log {
 
   #checkRange(seq: Seq): void {
     if (seq >= this.firstSeq && seq <= this.tail.nextSeq) return;
-    throw new StoreError("out-of-range", `entry ${seq} is outside of log ${this.id}: 1 to ${this.tail.nextSeq}`);
+    throw new StoreError(
+      "out-of-range",
+      `entry ${seq} is outside of log ${this.id}: ${this.firstSeq} to ${this.tail.nextSeq}`,
+    );
   }
 
   async #advance(): Promise<void> {
     await null;
     this.#advancing = undefined;
+    const seq = this.#makeRoom();
+    this.written.advance(seq);
+    this.synced.advance(seq);
+  }
+
+  /** Keeps the log within its bound; answers the last entry that counts as written. */
+  #makeRoom(): Seq {
+    const { content } = this;
+    const { bytesMax = Infinity, whenFull = "dropOldest" } = this.#options;
     this.#pendingBytes = 0;
-    this.written.advance(this.tail.nextSeq - 1);
-    this.synced.advance(this.tail.nextSeq - 1);
+    if (content.byteLength <= bytesMax) return content.tail.nextSeq - 1;
+    if (whenFull === "dropOldest") {
+      let keptBytes = content.byteLength;
+      let count = 0;
+      while (count < content.runs.length - 1 && keptBytes > bytesMax * KEPT_SHARE) {
+        keptBytes -= content.runs[count++]!.byteLength;
+      }
+      content.drop(count);
+      return content.tail.nextSeq - 1;
+    }
+    let writtenBytes = 0;
+    const first = content.runs.findIndex(({ byteLength }, index) =>
+      (writtenBytes += byteLength) > bytesMax && index > 0
+    );
+    if (first === -1) return content.tail.nextSeq - 1;
+    this.#pendingBytes = content.runs.slice(first).reduce((sum, run) => sum + run.byteLength, 0);
+    return Math.max(this.written.value, content.runs[first]!.start.nextSeq - 1);
   }
 }
 
@@ -271,6 +359,10 @@ class MemoryCursor implements LogCursor {
     this.#truncations = this.#log.truncations.count;
     const upTo = Math.min(limit.upTo, this.#log.written.value);
     if (this.#nextSeq > upTo) return undefined;
+    const { firstSeq } = this.#log;
+    if (this.#nextSeq < firstSeq) {
+      throw new StoreError("out-of-range", `entry ${this.#nextSeq} is no longer kept, the oldest is ${firstSeq}`);
+    }
     const { slice, place } = readChunks(this.#log.content.chunks, this.#nextSeq, { ...limit, upTo }, this.#hint)!;
     this.#hint = place;
     this.#nextSeq = slice.lastSeq + 1;

@@ -73,8 +73,12 @@ async function recoverFromFiles(log: LogFiles, names: readonly string[]): Promis
     segments: found.segments,
     epochStarts,
     recovery: { clean: false, scannedBytes: last.byteLength, tornBytes: scan.tornBytes },
-    damage: scan.damage ?? found.damage,
+    damage: lowerOf(found.damage, scan.damage),
   };
+}
+
+function lowerOf(a: Damage | undefined, b: Damage | undefined): Damage | undefined {
+  return a && b ? (a.seq <= b.seq ? a : b) : a ?? b;
 }
 
 function emptyLog(
@@ -163,7 +167,7 @@ async function scanLast(
         message: `${tornBytes} bytes of an unfinished write cut from ${last.path}`,
       });
     }
-    const syncedTo = mark?.segment === last.firstSeq ? mark.position : SEGMENT_HEADER_BYTES;
+    const syncedTo = mark?.segment === last.firstSeq ? mark.position : 0;
     await restoreDurability(log, file, { position, tornBytes, syncedTo });
     return { tail, tornBytes, damage: undefined };
   });

@@ -162,7 +162,7 @@ export class SegmentLog implements Log {
 
   /** Leaves what makes the next opening cheap, unless it is there from the last time. */
   async #markClean(): Promise<void> {
-    if (this.recovery.clean && !this.#segmentWriter.isPrepared && this.#segments.last) return;
+    if (this.recovery.clean && !this.#segmentWriter.isPrepared) return;
     const { disk, environment } = this.#log.context;
     await this.#segments.last?.saveIndex();
     const state = { tail: this.tail, segments: this.#segments.all, epochStarts: this.epochStarts };

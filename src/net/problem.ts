@@ -5,12 +5,14 @@ export interface Problem {
   readonly title: string;
   readonly detail: string;
   readonly headers?: Record<string, string>;
+  /** Default `none`: refused before anything happened. */
+  readonly sideEffects?: "none" | "possible";
 }
 
-/** An RFC 9457 problem document as a response. Nothing has happened when it is sent. */
+/** An RFC 9457 problem document as a response. */
 export function problemResponse(problem: Problem): Response {
-  const { status, code, title, detail } = problem;
-  const body = { type: "about:blank", title, status, detail, code, retryable: status === 408, sideEffects: "none" };
+  const { status, code, title, detail, sideEffects = "none" } = problem;
+  const body = { type: "about:blank", title, status, detail, code, retryable: status === 408, sideEffects };
   return new Response(JSON.stringify(body), {
     status,
     headers: { "content-type": "application/problem+json", "cache-control": "no-store", ...problem.headers },

@@ -4,10 +4,10 @@ import { getLogger } from "@logtape/logtape";
 import { ulid } from "ulid";
 import type { LogStore } from "../log/log_store.ts";
 import { MemoryStore } from "../log/memory_store.ts";
-import { nodeDisk } from "../log/disk.node.ts";
-import { SegmentStore } from "../log/segment_store.ts";
+import { NodeDisk } from "../log/disk.node.ts";
+import { openSegmentStore } from "../log/segment_store.ts";
 import { HTTP_LIMITS, type HttpListener } from "../net/websocket/listen_options.ts";
-import type { WebTransportListener } from "../net/webtransport/listen_options.ts";
+import type { WebTransportListener } from "../net/webtransport/listen.deno.ts";
 import type { NodeStatus } from "../schema/api.ts";
 import type { NodeConfig } from "../schema/config.ts";
 import { certificateHosts } from "./certificate.ts";
@@ -144,7 +144,12 @@ export class MillraceNode {
     if (!transports.includes("webtransport") || !runtime.listenWebTransport) return;
     parts.certificates = await this.#openCertificates(parts, onError);
     const certificate = parts.certificates.current;
-    parts.webTransport = await runtime.listenWebTransport({ ...shared, port: parts.http.port, certificate });
+    parts.webTransport = await runtime.listenWebTransport({
+      ...shared,
+      port: parts.http.port,
+      certificate,
+      acceptSession: () => undefined,
+    });
   }
 
   #openCertificates(parts: Parts, onError: (error: unknown) => void): Promise<CertificateKeeper> {
@@ -194,14 +199,13 @@ interface Parts {
 
 async function openStore(config: NodeConfig): Promise<LogStore> {
   const { entryBytesMax } = config.limits;
-  if (config.store === "memory") return new MemoryStore();
-  const onNotice = (message: string) => logger.warn(message);
-  return await SegmentStore.open({
-    disk: nodeDisk(),
+  if (config.store === "memory") return new MemoryStore({ crc32: environment.crc32 });
+  return await openSegmentStore({
+    disk: new NodeDisk(),
     root: `${config.data}/channels`,
     environment,
     entryBytesMax,
-    onNotice,
+    onNotice: (notice) => logger.warn("log {log}: {message}", { ...notice }),
   });
 }
 

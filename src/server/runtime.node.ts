@@ -2,7 +2,7 @@
 
 import process from "node:process";
 import type { HttpListener, HttpListenOptions } from "../net/websocket/listen_options.ts";
-import type { WebTransportListener, WebTransportListenOptions } from "../net/webtransport/listen_options.ts";
+import type { WebTransportListener, WebTransportListenOptions } from "../net/webtransport/listen.deno.ts";
 
 export interface Runtime {
   /** Name and version, for people. */

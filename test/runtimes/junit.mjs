@@ -20,10 +20,19 @@ function outcomeOf(body) {
   return /<skipped\b/.test(body) ? "skipped" : "passed";
 }
 
-/** Bun keeps the suites in `classname`; Deno and Node have the full title already (harness.ts) and no use for it. */
+/**
+ * Bun keeps the suites in `classname`, the innermost first; Deno and Node have the full title already (harness.ts) and no
+ * use for it.
+ */
 function titleOf(attributes, name, runtime) {
   const suites = runtime === "bun" ? attributeOf(attributes, "classname") : "";
-  return suites === "" || suites === attributeOf(attributes, "file") ? name : `${suites} > ${name}`;
+  if (suites === "" || suites === attributeOf(attributes, "file")) return name;
+  return [...suites.split(" > ").reverse(), name].join(" > ");
+}
+
+/** The same for the same test on every runtime, also where a suite's own title has a `>` in it. */
+export function keyOf(title) {
+  return title.split(" > ").sort().join(" > ");
 }
 
 function attributeOf(attributes, key) {

@@ -14,7 +14,7 @@ import { delimiter, join, relative, sep } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { casesOf } from "./junit.mjs";
+import { casesOf, keyOf } from "./junit.mjs";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const RUNTIMES = ["bun", "deno", "node"];
@@ -212,7 +212,7 @@ function sum(cases) {
   const passed = cases.filter((each) => each.outcome === "passed").length;
   const failures = cases.filter((each) => each.outcome === "failed").map((each) => each.title);
   const skips = cases.filter((each) => each.outcome === "skipped").map((each) => each.title);
-  const titles = cases.map((each) => each.title);
+  const titles = cases.map((each) => keyOf(each.title));
   return { passed, failed: failures.length, skipped: skips.length, failures, skips, titles };
 }
 

@@ -5,10 +5,11 @@ import { encodeCloseReason, SESSION_CLOSE_CODE } from "../close_reason.ts";
 import { MultiplexedSession } from "../multiplexed_session.ts";
 import type { MessageSocket } from "../message_socket.ts";
 import { OpenSessions } from "../open_sessions.ts";
-import { answer } from "./http_handler.ts";
+import type { SessionEnd } from "../session.ts";
+import { answer, type AnswerContext } from "./http_handler.ts";
 import { type HttpListener, type HttpListenOptions, listenerUrl } from "./listen_options.ts";
 import { decodeClose, SUBPROTOCOL, WEBSOCKET_MESSAGE_BYTES_MAX } from "./mapping.ts";
-import { isWebSocketUpgrade, refuseUpgrade } from "./upgrade.ts";
+import { badRequest, isWebSocketUpgrade, refuseUpgrade } from "./upgrade.ts";
 
 /** The parts of Bun that are used here; `globalThis.Bun` elsewhere is undefined. */
 interface BunWebSocket {
@@ -69,9 +70,10 @@ export async function listenHttp(options: HttpListenOptions): Promise<HttpListen
     hostname: options.host,
     port: options.port,
     // Bounds the head of a request; requests that are being answered get a longer one below.
-    idleTimeout: secondsOf(Math.max(limits.handshakeGraceMs, limits.keepAliveMs)),
-    // Beyond its own maximum Bun answers without a problem document, so ours must come first.
-    maxRequestBodySize: limits.requestBodyBytesMax * 2 + 1,
+    idleTimeout: headIdleSeconds(limits),
+    // Beyond its own maximum Bun answers without a problem document. Ours is held by the guard around every body, and a body
+    // that nobody reads is not kept (400 MiB sent to a handler that ignores them: 3 MiB more resident).
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     fetch: (request, server) => receive(request, server, options),
     error: (error) => {
       options.onError(error);
@@ -90,7 +92,7 @@ export async function listenHttp(options: HttpListenOptions): Promise<HttpListen
         socket.data.session!.received(typeof message === "string" ? new Uint8Array(0) : message);
       },
       drain: (socket) => socket.data.session!.drained(),
-      close: (socket, code, reason) => socket.data.session!.ended(decodeClose(code, reason)),
+      close: (socket, code, reason) => socket.data.session!.ended(endOfClose(code, reason)),
     },
   });
   return {
@@ -103,15 +105,25 @@ export async function listenHttp(options: HttpListenOptions): Promise<HttpListen
 
 async function receive(request: Request, server: BunServer, options: HttpListenOptions): Promise<Response | undefined> {
   const peerAddress = server.requestIP(request)?.address ?? "";
+  // Bun passes on a Host that is none, and the URL is then only a path.
+  if (!URL.canParse(request.url)) return badRequest();
   if (!isWebSocketUpgrade(request)) {
-    server.timeout(request, BUN_IDLE_SECONDS_MAX);
-    return await answer(request, { peerAddress, guards: { timesDeclaredBodies: false }, options });
+    return await receiveHttp(request, server, { peerAddress, options, pacesDeclaredBodies: false });
   }
   const refusal = refuseUpgrade(request) ?? options.acceptSession(request, { peerAddress });
   if (refusal) return refusal;
   const headers = { "Sec-WebSocket-Protocol": SUBPROTOCOL };
   const isUpgraded = server.upgrade(request, { data: { peerAddress }, headers });
-  return isUpgraded ? undefined : new Response(null, { status: 400 });
+  return isUpgraded ? undefined : badRequest();
+}
+
+/** Bun's idle timer runs on while a handler waits and while a stream has nothing to send, so it is made longer for both. */
+async function receiveHttp(request: Request, server: BunServer, context: AnswerContext): Promise<Response> {
+  server.timeout(request, BUN_IDLE_SECONDS_MAX);
+  const response = await answer(request, context);
+  const isEventStream = response.headers.get("content-type")?.startsWith("text/event-stream");
+  if (!isEventStream) server.timeout(request, headIdleSeconds(context.options.limits));
+  return response;
 }
 
 function open(socket: BunWebSocket, options: HttpListenOptions, sessions: OpenSessions): void {
@@ -158,6 +170,13 @@ class ServerSocket implements MessageSocket {
   }
 }
 
+/** Bun ends a connection that breaks the rules of WebSocket by itself, and says so in words only. */
+function endOfClose(closeCode: number, reason: string): SessionEnd {
+  if (closeCode !== 1006 || !reason.startsWith("Received ")) return decodeClose(closeCode, reason);
+  const isTooLarge = reason === "Received too big message";
+  return { code: isTooLarge ? "message-too-large" : "malformed-message", reason, by: "local" };
+}
+
 async function close(server: BunServer, sessions: OpenSessions, options: HttpListenOptions): Promise<void> {
   const stopped = server.stop();
   await sessions.close({ code: "going-away", reason: "the listener is closing" });
@@ -165,6 +184,11 @@ async function close(server: BunServer, sessions: OpenSessions, options: HttpLis
   const cancel = options.environment.clock.schedule(options.limits.closeGraceMs, () => void server.stop(true));
   await stopped;
   cancel();
+}
+
+/** Bun has one timer for the head of a request and for an idle connection. */
+function headIdleSeconds(limits: HttpListenOptions["limits"]): number {
+  return secondsOf(Math.max(limits.handshakeGraceMs, limits.keepAliveMs));
 }
 
 function secondsOf(ms: number): number {

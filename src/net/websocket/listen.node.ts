@@ -8,34 +8,40 @@ import { getRequestListener } from "@hono/node-server";
 import { type WebSocket, WebSocketServer } from "ws";
 import { MultiplexedSession } from "../multiplexed_session.ts";
 import { OpenSessions } from "../open_sessions.ts";
-import { problemResponse } from "../problem.ts";
 import { answer } from "./http_handler.ts";
+import { paceBody } from "./body_pace.node.ts";
 import { type HttpListener, type HttpListenOptions, listenerUrl } from "./listen_options.ts";
 import { SUBPROTOCOL, WEBSOCKET_MESSAGE_BYTES_MAX } from "./mapping.ts";
 import { ServerSocket } from "./server_socket.node.ts";
-import { refuseUpgrade } from "./upgrade.ts";
+import { badRequest, refuseUpgrade } from "./upgrade.ts";
 
 /** Fragments of one message: a slice in pieces of 64 bytes; what a piece costs beside its bytes is bounded by that. */
 const FRAGMENTS_MAX = 1024;
+
+/** For a whole request; what matters is the pace of its body, this is the last resort. */
+const REQUEST_MS_MAX = 900_000;
 
 /** How often node:http looks for connections past their deadline. */
 const CONNECTIONS_CHECKING_MS = 500;
 
 /** Listens for HTTP and WebSocket on one port. Rejects where the port is taken. */
 export async function listenHttp(options: HttpListenOptions): Promise<HttpListener> {
-  const { limits } = options;
+  const { limits, environment } = options;
   const sessions = new OpenSessions();
   const listener = getRequestListener((request, bindings) => {
     const peerAddress = bindings.incoming.socket.remoteAddress ?? "";
-    return answer(request, { peerAddress, guards: { timesDeclaredBodies: true }, options });
+    return answer(request, { peerAddress, options, pacesDeclaredBodies: true });
   });
   const server = createServer({
     headersTimeout: limits.handshakeGraceMs,
-    requestTimeout: limits.bodyTotalMs,
+    requestTimeout: REQUEST_MS_MAX,
     keepAliveTimeout: limits.keepAliveMs,
     connectionsCheckingInterval: CONNECTIONS_CHECKING_MS,
     noDelay: true,
-  }, (incoming, outgoing) => void listener(incoming, outgoing));
+  }, (incoming, outgoing) => {
+    paceBody(incoming, outgoing, { limits, clock: environment.clock });
+    void listener(incoming, outgoing);
+  });
   const webSockets = new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -93,8 +99,7 @@ function judgeUpgrade(incoming: IncomingMessage, options: HttpListenOptions): Re
     }
     request = new Request(`http://${incoming.headers.host ?? "localhost"}${incoming.url ?? "/"}`, { headers });
   } catch {
-    const detail = "the head of the request is not one of HTTP";
-    return problemResponse({ status: 400, code: "bad-request", title: "Bad request", detail });
+    return badRequest();
   }
   return refuseUpgrade(request) ?? options.acceptSession(request, { peerAddress });
 }

@@ -5,10 +5,8 @@ import type { Session, SessionLimits } from "../session.ts";
 export interface HttpLimits {
   /** Largest body of a request in bytes; a larger one is answered with 413. */
   readonly requestBodyBytesMax: number;
-  /** A body of which no byte arrives for this long is given up with 408. */
+  /** A body that brings less than 1 KiB/s over this time of waiting for it is given up with 408. */
   readonly bodyStallMs: number;
-  /** A body must be there as a whole within this time. */
-  readonly bodyTotalMs: number;
   /** A message that has begun must be complete within this time. */
   readonly stalledMessageMs: number;
   /** How long an idle keep-alive connection is kept. */
@@ -18,7 +16,6 @@ export interface HttpLimits {
 export const HTTP_LIMITS: HttpLimits = {
   requestBodyBytesMax: 64 << 20,
   bodyStallMs: 10_000,
-  bodyTotalMs: 300_000,
   stalledMessageMs: 10_000,
   keepAliveMs: 5_000,
 };

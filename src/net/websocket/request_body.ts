@@ -1,20 +1,20 @@
-// Bodies of requests, bounded in size and time whatever the runtime does by itself. A body of declared length is cut off by
+// Bodies of requests, bounded in size and pace whatever the runtime does by itself. A body of declared length is cut off by
 // every runtime at that length, so the declaration is judged before a byte is read; a chunked one is counted as it streams.
 
 import type { Clock } from "../../core/environment.ts";
+import { type Deferred, deferred } from "../../lib/deferred.ts";
 import { problemResponse } from "../problem.ts";
 import type { HttpLimits } from "./listen_options.ts";
 
-/** A request whose body is within bounds, and what to answer where reading it showed that it was not. */
-export interface GuardedRequest {
-  readonly request: Request;
-  /** Stops the clocks of the body. */
-  release(): void;
-  /** The answer that takes the place of the handler's, or `undefined` where the body kept to the rules. */
-  refusal(): Response | undefined;
+/** A body must bring this many bytes for each second that is spent waiting for it. */
+export const BODY_BYTES_PER_SECOND_MIN = 1024;
+
+export interface BodyGuardOptions {
+  readonly limits: HttpLimits;
+  readonly clock: Clock;
 }
 
-/** Whether `request` brings a body, seen from its head alone. */
+/** Whether a request brings a body, seen from its head alone. */
 export function hasBody(headers: Headers): boolean {
   return headers.has("transfer-encoding") || (headers.get("content-length") ?? "0") !== "0";
 }
@@ -25,77 +25,103 @@ export function refuseDeclaredBody(headers: Headers, limits: HttpLimits): Respon
   return declared > limits.requestBodyBytesMax ? tooLarge(`${declared} bytes are declared`, limits) : undefined;
 }
 
-/** `request` with a body that fails as soon as it is too large, stalls, or takes too long altogether. */
-export function guardBody(request: Request, options: { limits: HttpLimits; clock: Clock }): GuardedRequest {
-  const meter = new BodyMeter(request.body!, options);
-  const { method, headers, signal } = request;
-  const init = { method, headers, signal, body: meter.readable, duplex: "half" };
-  return { request: new Request(request.url, init), release: () => meter.release(), refusal: () => meter.refusal };
-}
-
-class BodyMeter {
-  readonly readable: ReadableStream<Uint8Array>;
-  refusal: Response | undefined;
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
-  readonly #limits: HttpLimits;
-  readonly #clock: Clock;
-  #countBytes = 0;
-  #cancelTotal: () => void;
-  #cancelStall: (() => void) | undefined;
+/** A request whose body is within bounds, and what to answer where reading it showed that it was not. */
+export class GuardedRequest {
+  /** The request for the handler: its body fails as soon as it is too large or too slow. */
+  readonly request: Request;
+  readonly #options: BodyGuardOptions;
+  readonly #source: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #drained: Deferred<void> = deferred();
   #controller!: ReadableStreamDefaultController<Uint8Array>;
+  #totalBytes = 0;
+  #windowBytes = 0;
+  #windowWaitedMs = 0;
+  #isOver = false;
+  #refusal: Response | undefined;
 
-  constructor(body: ReadableStream<Uint8Array>, options: { limits: HttpLimits; clock: Clock }) {
-    this.#reader = body.getReader();
-    this.#limits = options.limits;
-    this.#clock = options.clock;
-    const { bodyTotalMs } = options.limits;
-    this.#cancelTotal = this.#clock.schedule(
-      bodyTotalMs,
-      () => this.#fail(tooSlow(`not whole within ${bodyTotalMs} ms`)),
-    );
-    this.readable = new ReadableStream<Uint8Array>({
+  constructor(request: Request, options: BodyGuardOptions) {
+    this.#options = options;
+    this.#source = request.body!.getReader();
+    this.#source.closed.catch(() => {});
+    const body = new ReadableStream<Uint8Array>({
       start: (controller) => {
         this.#controller = controller;
       },
       pull: () => this.#pull(),
-      cancel: (reason) => {
-        this.release();
-        return this.#reader.cancel(reason);
-      },
+      cancel: (reason) => this.#source.cancel(reason),
     }, { highWaterMark: 0 });
+    const { method, headers, signal } = request;
+    this.request = new Request(request.url, { method, headers, signal, body, duplex: "half" } as RequestInit);
   }
 
-  release(): void {
-    this.#cancelTotal();
-    this.#cancelStall?.();
+  /** The answer that takes the place of the handler's, or `undefined` where the body kept to the rules. */
+  async refusal(): Promise<Response | undefined> {
+    if (this.#refusal) await this.#drained.promise;
+    return this.#refusal;
   }
 
   async #pull(): Promise<void> {
-    const { bodyStallMs, requestBodyBytesMax } = this.#limits;
-    this.#cancelStall = this.#clock.schedule(
-      bodyStallMs,
-      () => this.#fail(tooSlow(`no byte came for ${bodyStallMs} ms`)),
-    );
-    const { done, value } = await this.#reader.read();
-    this.#cancelStall();
-    if (this.refusal) return;
-    if (done) {
-      this.release();
+    const next = await this.#read();
+    if (this.#isOver) return;
+    if (next.done) {
+      this.#isOver = true;
       return this.#controller.close();
     }
-    this.#countBytes += value.byteLength;
-    if (this.#countBytes > requestBodyBytesMax) this.#fail(tooLarge(`${this.#countBytes} bytes came`, this.#limits));
-    else this.#controller.enqueue(value);
+    if (this.#totalBytes <= this.#options.limits.requestBodyBytesMax) return this.#controller.enqueue(next.value);
+    this.#refuse(tooLarge(`${this.#totalBytes} bytes came`, this.#options.limits));
+    await this.#drain();
   }
 
-  #fail(refusal: Response): void {
-    if (this.refusal) return;
-    this.refusal = refusal;
-    this.release();
-    const error = new Error(`the body of the request is refused with ${refusal.status}`);
-    this.#controller.error(error);
-    this.#reader.cancel(error).catch(() => {});
+  /** One chunk, with the time spent waiting for it counted: a window of `bodyStallMs` must bring its share of bytes. */
+  async #read(): Promise<ReadableStreamReadResult<Uint8Array>> {
+    const { limits, clock } = this.#options;
+    const startedMs = clock.monotonic();
+    const cancel = clock.schedule(Math.max(0, limits.bodyStallMs - this.#windowWaitedMs), () => this.#windowEnded());
+    const next = await this.#source.read().finally(cancel);
+    this.#windowWaitedMs += clock.monotonic() - startedMs;
+    const size = next.value?.byteLength ?? 0;
+    this.#totalBytes += size;
+    this.#windowBytes += size;
+    if (this.#windowWaitedMs >= limits.bodyStallMs) this.#windowEnded();
+    return next;
   }
+
+  #windowEnded(): void {
+    const { bodyStallMs } = this.#options.limits;
+    const isTooSlow = this.#windowBytes < bodyBytesMin(bodyStallMs);
+    this.#windowWaitedMs = 0;
+    this.#windowBytes = 0;
+    if (!isTooSlow || this.#isOver) return;
+    this.#refuse(tooSlow(bodyStallMs));
+    this.#finish();
+  }
+
+  /** Reads on for a while: a client that is still sending would meet a reset instead of our answer. */
+  async #drain(): Promise<void> {
+    const { requestBodyBytesMax } = this.#options.limits;
+    try {
+      while (this.#totalBytes <= 2 * requestBodyBytesMax && !(await this.#read()).done);
+    } catch {
+      // The client has given up.
+    }
+    this.#finish();
+  }
+
+  #refuse(refusal: Response): void {
+    this.#isOver = true;
+    this.#refusal = refusal;
+    this.#controller.error(new Error(`the body of the request is refused with ${refusal.status}`));
+  }
+
+  #finish(): void {
+    this.#source.cancel().catch(() => {});
+    this.#drained.resolve();
+  }
+}
+
+/** Fewest bytes of a body that must come in `waitedMs` of waiting. */
+export function bodyBytesMin(waitedMs: number): number {
+  return waitedMs / 1000 * BODY_BYTES_PER_SECOND_MIN;
 }
 
 function tooLarge(what: string, limits: HttpLimits): Response {
@@ -104,8 +130,9 @@ function tooLarge(what: string, limits: HttpLimits): Response {
   return problemResponse({ status: 413, code: "body-too-large", title: "Body too large", detail, headers });
 }
 
-function tooSlow(what: string): Response {
-  const detail = `the body came too slowly: ${what}`;
+/** The 408 for a body that brought too little within `bodyStallMs`. */
+export function tooSlow(bodyStallMs: number): Response {
+  const detail = `the body came too slowly: less than ${BODY_BYTES_PER_SECOND_MIN} bytes/s for ${bodyStallMs} ms`;
   const headers = { connection: "close" };
   return problemResponse({ status: 408, code: "body-too-slow", title: "Body too slow", detail, headers });
 }

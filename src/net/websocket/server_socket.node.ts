@@ -15,6 +15,9 @@ export interface ServerSocketOptions {
   readonly clock: Clock;
 }
 
+/** How often, within the time a message may take, it is looked whether one gets on. */
+const STALL_LOOKS = 4;
+
 /** A WebSocket of the package `ws` as a {@link MessageSocket}. */
 export class ServerSocket implements MessageSocket {
   readonly tellsDrain = true;
@@ -27,6 +30,7 @@ export class ServerSocket implements MessageSocket {
   /** Whether something whole (a message, a ping, a pong) came since the last look. */
   #sawWhole = false;
   #bytesReadBefore = 0;
+  #growingLooks = 0;
 
   constructor(options: ServerSocketOptions) {
     this.#options = options;
@@ -92,11 +96,12 @@ export class ServerSocket implements MessageSocket {
   /** `ws` reports no fragments, but bytes that keep coming without anything whole are a message that does not get on. */
   #watch(): void {
     const { clock, limits, socket } = this.#options;
-    this.#cancelWatch = clock.schedule(limits.stalledMessageMs, () => {
-      const isStalled = !this.#sawWhole && socket.bytesRead > this.#bytesReadBefore;
+    this.#cancelWatch = clock.schedule(limits.stalledMessageMs / STALL_LOOKS, () => {
+      const isGrowing = !this.#sawWhole && socket.bytesRead > this.#bytesReadBefore;
+      this.#growingLooks = isGrowing ? this.#growingLooks + 1 : 0;
       this.#bytesReadBefore = socket.bytesRead;
       this.#sawWhole = false;
-      if (!isStalled) return this.#watch();
+      if (this.#growingLooks < STALL_LOOKS) return this.#watch();
       const end = { code: "stalled-message", reason: `no message became whole in ${limits.stalledMessageMs} ms` };
       this.close(end);
       this.#fail({ ...end, by: "local" });

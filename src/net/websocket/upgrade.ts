@@ -7,6 +7,12 @@ export function isWebSocketUpgrade(request: Request): boolean {
   return request.headers.get("upgrade")?.toLowerCase() === "websocket";
 }
 
+/** The answer to a request whose head makes no sense. */
+export function badRequest(): Response {
+  const detail = "the head of the request is not one of HTTP/1.1";
+  return problemResponse({ status: 400, code: "bad-request", title: "Bad request", detail });
+}
+
 /** The answer to an upgrade that cannot become a session, or `undefined` where it can. */
 export function refuseUpgrade(request: Request): Response | undefined {
   const path = new URL(request.url).pathname;

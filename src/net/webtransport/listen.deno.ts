@@ -7,7 +7,7 @@ import { OpenSessions } from "../open_sessions.ts";
 import type { Session, SessionLimits } from "../session.ts";
 import { SESSION_PATH } from "../session_endpoint.ts";
 import { TransportError } from "../transport_error.ts";
-import { listenCapability } from "./capability.ts";
+import type { Capability } from "./capability.ts";
 import type { WebTransportLike } from "./web_transport_like.ts";
 import { WebTransportSession } from "./webtransport_session.ts";
 
@@ -50,6 +50,18 @@ const HANDSHAKES_MAX = 1024;
 
 /** Streams a client may open: its lanes, and some more so that one too many is refused by name instead of stalling. */
 const STREAMS_MAX = 8;
+
+/** Whether this runtime can accept WebTransport sessions. May be asked on any runtime. */
+export function listenCapability(): Capability {
+  const { Deno } = globalThis as { Deno?: { QuicEndpoint?: unknown; upgradeWebTransport?: unknown } };
+  if (typeof Deno?.QuicEndpoint === "function" && typeof Deno.upgradeWebTransport === "function") {
+    return { isSupported: true };
+  }
+  const reason = Deno
+    ? "no Deno.QuicEndpoint: needs Deno started with --unstable-net"
+    : "no server for WebTransport in this runtime: needs Deno; Bun and Node need a backend package";
+  return { isSupported: false, reason };
+}
 
 /** Listens for WebTransport. Throws TransportError `unsupported` elsewhere than on Deno, `refused` where the port is taken. */
 // deno-lint-ignore require-await -- listeners of other runtimes take a turn

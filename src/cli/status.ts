@@ -1,0 +1,42 @@
+import type { ChannelStatus, NodeStatus } from "../schema/api.ts";
+import { channelPath, type ClientOptions, HttpClient } from "./http_client.ts";
+import { print, printJson, printTable } from "./terminal.ts";
+
+/** `millrace status [CHANNEL]` */
+export async function status(channel: string | undefined, options: ClientOptions): Promise<void> {
+  const client = new HttpClient(options);
+  if (channel === undefined) {
+    const node = await client.json<NodeStatus>("/v1/node");
+    return options.json ? await printJson(node) : await showNode(node);
+  }
+  const shown = await client.json<ChannelStatus>(channelPath(channel));
+  return options.json ? await printJson(shown) : await showChannel(shown);
+}
+
+async function showNode(node: NodeStatus): Promise<void> {
+  await print(`node ${node.nodeId}, millrace ${node.version} on ${node.runtime}, since ${node.startedAt}\n`);
+  await print(`store: ${node.store.kind}. ${node.store.durability}\n`);
+  const rows = node.transports.map(({ name, available, reason }) => [name, available ? "yes" : "no", reason]);
+  await printTable([["TRANSPORT", "HERE", "WHY"], ["http", "yes", node.http], ...rows]);
+}
+
+async function showChannel(channel: ChannelStatus): Promise<void> {
+  const { name, incarnation, role, epoch, firstSeq, commit, bytes, chain, damage, fenced, replicas } = channel;
+  await print(`${name} (${incarnation}): ${role} in epoch ${epoch}\n`);
+  await print(`entries ${firstSeq} to ${commit}, ${bytes} bytes, chain ${chain}\n`);
+  if (damage) await print(`DAMAGED from entry ${damage.seq} on: ${damage.place}: ${damage.reason}\n`);
+  if (fenced !== null) await print(`FENCED: ${fenced}\n`);
+  const rows = replicas.map((each) => [
+    each.id,
+    each.kind,
+    each.transport,
+    each.state,
+    `${each.ackedSeq}`,
+    `${each.lagEntries}`,
+    `${each.lagBytes}`,
+    `${each.lagMs}`,
+  ]);
+  if (rows.length > 0) {
+    await printTable([["REPLICA", "KIND", "TRANSPORT", "STATE", "ACKED", "LAG", "LAG BYTES", "LAG MS"], ...rows]);
+  }
+}

@@ -1,0 +1,143 @@
+// `millrace tail CHANNEL`: prints entries, over HTTP or as a replica that verifies what it gets.
+
+import { textOf, utf8 } from "../lib/bytes.ts";
+import { environment } from "../server/environment.node.ts";
+import type { LogTail } from "../core/position.ts";
+import { type DiscardableLog, MemoryStore } from "../log/memory_store.ts";
+import { connect } from "../net/connect.ts";
+import { SESSION_LIMITS } from "../net/session.ts";
+import { Connection } from "../stream/connection.ts";
+import { Replica, type ReplicaEvent } from "../stream/replica.ts";
+import { replicaSlices } from "../stream/replica_entries.ts";
+import { entriesOf, EntryType } from "../wire/frame.ts";
+import { channelPath, type ClientOptions, HttpClient } from "./http_client.ts";
+import { interruption, print } from "./terminal.ts";
+
+export const TAIL_TRANSPORTS = ["http", "websocket", "webtransport"] as const;
+/** Entries that were received and not yet printed may take this much memory. */
+const UNPRINTED_BYTES_MAX = 8 << 20;
+const ENTRY_BYTES_MAX = 1 << 30;
+const HTTP_READ_BYTES_MAX = 4 << 20;
+const HTTP_WAIT_MS = 30_000;
+/** A server that has not been reached for so many tries is given up, unless the tail is followed. */
+const TRIES_MAX = 5;
+const NEWLINE = utf8("\n");
+
+export interface TailOptions extends ClientOptions {
+  readonly from: number;
+  readonly limit?: number;
+  readonly follow?: boolean;
+  readonly transport: (typeof TAIL_TRANSPORTS)[number];
+}
+
+export async function tail(channel: string, options: TailOptions): Promise<void> {
+  const signal = interruption();
+  try {
+    if (options.transport === "http") await tailByHttp(channel, options, signal);
+    else await tailAsReplica(channel, options, signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
+
+async function tailByHttp(channel: string, options: TailOptions, signal: AbortSignal): Promise<void> {
+  const client = new HttpClient(options);
+  const printer = new Printer(options);
+  const waitMs = options.follow ? HTTP_WAIT_MS : 0;
+  for (let from = options.from; !printer.isDone;) {
+    const query = `?from=${from}&limit=100000&maxBytes=${HTTP_READ_BYTES_MAX}&waitMs=${waitMs}`;
+    const headers = { accept: "application/vnd.millrace.frames" };
+    const response = await client.request(channelPath(channel, `/entries${query}`), { headers, signal });
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    await printer.print(bytes);
+    from = Number(response.headers.get("millrace-next-seq"));
+    if (!options.follow && from > Number(response.headers.get("millrace-commit"))) return;
+  }
+}
+
+async function tailAsReplica(channel: string, options: TailOptions, interrupted: AbortSignal): Promise<void> {
+  const { url, token = "", from, follow = false } = options;
+  const transports = [options.transport as "websocket" | "webtransport"];
+  const ended = new AbortController();
+  const signal = AbortSignal.any([interrupted, ended.signal]);
+  const store = new MemoryStore({ crc32: environment.crc32, bytesMax: UNPRINTED_BYTES_MAX, whenFull: "wait" });
+  let commitAtStart: number | undefined;
+  const onEvent = (event: ReplicaEvent) => {
+    if (event.kind === "streaming") commitAtStart ??= replica.commit;
+    if (event.kind === "failed") ended.abort(new Error(`${event.code}: ${event.detail}`));
+  };
+  let log: DiscardableLog | undefined;
+  const openLog = async (incarnation: string, after: LogTail) => log = await store.open(incarnation, { after });
+  const replica: Replica = new Replica({
+    channel,
+    from,
+    openLog,
+    environment,
+    entryBytesMax: ENTRY_BYTES_MAX,
+    onEvent,
+  });
+  const connection = new Connection({
+    connect: (signal) => connect({ url, transports, limits: SESSION_LIMITS, environment, signal }),
+    hello: { kind: "program", id: crypto.randomUUID(), agent: "millrace tail", token },
+    environment,
+    handshakeGraceMs: SESSION_LIMITS.handshakeGraceMs,
+    onState: (state) => {
+      const hopeless = state.kind === "connecting" && state.attempt >= TRIES_MAX && !follow;
+      if (hopeless) ended.abort(new Error(`${url} is not reached by ${transports[0]}: ${lastReason}`));
+      if (state.kind === "waiting") lastReason = state.reason;
+    },
+  });
+  let lastReason = "";
+  connection.follow(replica);
+  try {
+    const printer = new Printer(options);
+    await replica.opened(signal);
+    const isOver = (nextSeq: number) =>
+      printer.isDone || (!follow && commitAtStart !== undefined && nextSeq > commitAtStart);
+    if (isOver(log!.firstSeq)) return;
+    for await (const { bytes, lastSeq } of replicaSlices(replica, from, signal)) {
+      await printer.print(bytes);
+      log!.discard(lastSeq + 1);
+      if (isOver(lastSeq + 1)) return;
+    }
+  } catch (error) {
+    throw ended.signal.aborted ? ended.signal.reason : error;
+  } finally {
+    await connection.close();
+    await store.close();
+  }
+}
+
+/** Prints the data entries of whole frames: a payload and a newline each, or an object each. */
+class Printer {
+  readonly #json: boolean;
+  #remaining: number;
+
+  constructor({ json = false, limit = Infinity }: TailOptions) {
+    this.#json = json;
+    this.#remaining = limit;
+  }
+
+  get isDone(): boolean {
+    return this.#remaining <= 0;
+  }
+
+  async print(frames: Uint8Array): Promise<void> {
+    const parts: Uint8Array[] = [];
+    for (const entry of entriesOf(frames)) {
+      if (entry.type !== EntryType.data || this.isDone) continue;
+      this.#remaining--;
+      if (this.#json) parts.push(utf8(jsonLine(entry)));
+      else parts.push(entry.payload, NEWLINE);
+    }
+    if (parts.length > 0) await print(Buffer.concat(parts));
+  }
+}
+
+function jsonLine(
+  { seq, epoch, timestamp, payload }: { seq: number; epoch: number; timestamp: number; payload: Uint8Array },
+) {
+  const text = textOf(payload);
+  const content = text === undefined ? { payloadBase64: payload.toBase64() } : { payload: text };
+  return `${JSON.stringify({ seq, epoch, timestamp, ...content })}\n`;
+}
