@@ -1,6 +1,6 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { MillraceNode } from "../src/server/node.ts";
-import { Page } from "../src/server/page.node.ts";
+import { Page, PAGE_FILES } from "../src/server/page.node.ts";
 
 const CONTENT_SECURITY_POLICY =
   "default-src 'self'; style-src 'self'; script-src 'self'; connect-src *; frame-ancestors 'none'; base-uri 'none'";
@@ -21,7 +21,7 @@ export function pageRoutes(_node: MillraceNode): OpenAPIHono {
     return new Response(body, { headers });
   };
   app.get("/", (context) => serve("index.html", context.req.raw));
-  for (const name of ["console.css", "console.js", "millrace.js"]) {
+  for (const name of PAGE_FILES) {
     app.get(`/${name}`, (context) => serve(name, context.req.raw));
   }
   return app;

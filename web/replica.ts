@@ -30,6 +30,8 @@ export interface OpenReplicaOptions {
 }
 
 export interface ReplicaStatus {
+  /** Identity of this copy, by which the node lists it. */
+  readonly id: string;
   readonly connection: ConnectionState["kind"];
   /** Why it is not connected, or what the node refused. */
   readonly reason: string;
@@ -68,6 +70,7 @@ class TabReplica implements BrowserReplica {
   readonly #connection: Connection;
   readonly #replica: Replica;
   readonly #fallbacks: string[] = [];
+  readonly #id = tabId();
   #refusal = "";
 
   constructor({ url = location.href, channel, token = "", from = 0, transports }: OpenReplicaOptions) {
@@ -89,7 +92,7 @@ class TabReplica implements BrowserReplica {
           signal,
           onFallback: (transport, reason) => this.#noteFallback(`${transport}: ${reason}`),
         }),
-      hello: { kind: "browser", id: tabId(), agent: navigator.userAgent.slice(0, 200), token },
+      hello: { kind: "browser", id: this.#id, agent: navigator.userAgent.slice(0, 200), token },
       environment,
       handshakeGraceMs: SESSION_LIMITS.handshakeGraceMs,
     });
@@ -100,6 +103,7 @@ class TabReplica implements BrowserReplica {
     const { state } = this.#connection;
     const log: Log | undefined = this.#replica.log;
     return {
+      id: this.#id,
       connection: state.kind,
       reason: this.#refusal || ("reason" in state ? state.reason : ""),
       transport: state.kind === "connected" ? state.transport : null,
@@ -164,7 +168,7 @@ function tabId(): string {
   const key = "millrace.replica";
   const known = sessionStorage.getItem(key);
   if (known) return known;
-  const made = `tab-${crypto.randomUUID()}`;
+  const made = `tab-${environment.random.bytes(16).toHex()}`;
   sessionStorage.setItem(key, made);
   return made;
 }

@@ -82,12 +82,13 @@ async function tailAsReplica(channel: string, options: TailOptions, interrupted:
     environment,
     handshakeGraceMs: SESSION_LIMITS.handshakeGraceMs,
     onState: (state) => {
-      const hopeless = state.kind === "connecting" && state.attempt >= TRIES_MAX && !follow;
-      if (hopeless) ended.abort(new Error(`${url} is not reached by ${transports[0]}: ${lastReason}`));
-      if (state.kind === "waiting") lastReason = state.reason;
+      if (state.kind !== "waiting") return;
+      failures++;
+      const isHopeless = state.unsupported || (failures >= TRIES_MAX && !follow);
+      if (isHopeless) ended.abort(new Error(`${url} is not reached by ${options.transport}: ${state.reason}`));
     },
   });
-  let lastReason = "";
+  let failures = 0;
   connection.follow(replica);
   try {
     const printer = new Printer(options);

@@ -72,7 +72,7 @@ class MemoryFile implements DiskFile {
   }
 
   sync(): Promise<void> {
-    const forget = () => this.#content.forgetUnsynced();
+    const forget = () => this.#disk.isOn && this.#content.forgetUnsynced();
     return this.#disk.perform("sync", this.#path, () => this.#content.sync(), forget);
   }
 
@@ -117,6 +117,11 @@ export class MemoryDisk implements Disk {
   constructor(options: MemoryDiskOptions = {}) {
     this.before = options.before ?? (() => {});
     this.capacityBytes = options.capacityBytes ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Whether this is the disk of a running machine. */
+  get isOn(): boolean {
+    return !this.#crashed;
   }
 
   get room(): number {
@@ -176,15 +181,24 @@ export class MemoryDisk implements Disk {
   }
 
   /** Does one operation, or fails it: `effect` happens at once and whole, or not at all; `failed` is what a failure does. */
-  async perform<Value>(operation: DiskOperation, path: string, effect: () => Value, failed = () => {}): Promise<Value> {
+  async perform<Value>(
+    operation: DiskOperation,
+    path: string,
+    effect: () => Value,
+    failed: () => unknown = () => {},
+  ): Promise<Value> {
     this.#checkOn(operation, path);
     this.operations++;
-    await this.before(operation, path);
-    this.#checkOn(operation, path);
-    const index = this.#failing.findIndex((failure) => failure.operation === operation);
-    if (index < 0) return effect();
-    failed();
-    throw this.#failing.splice(index, 1)[0]!.error;
+    try {
+      await this.before(operation, path);
+      this.#checkOn(operation, path);
+      const index = this.#failing.findIndex((failure) => failure.operation === operation);
+      if (index >= 0) throw this.#failing.splice(index, 1)[0]!.error;
+    } catch (error) {
+      failed();
+      throw error;
+    }
+    return effect();
   }
 
   open(path: string): Promise<DiskFile | undefined> {

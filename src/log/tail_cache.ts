@@ -62,8 +62,10 @@ export class TailCache {
       added += run.byteLength;
     }
     let total = this.#byteLength + added;
+    // The newest chunk stays even where it is larger: it is what followers ask for next.
+    const droppable = this.#chunks.length - (this.#bytesMax > 0 ? 1 : 0);
     let dropped = 0;
-    while (dropped < this.#chunks.length - 1 && total > this.#bytesMax) {
+    while (dropped < droppable && total > this.#bytesMax) {
       total -= this.#chunks[dropped++]!.bytes.byteLength;
     }
     if (dropped > 0) this.#chunks.splice(0, dropped);

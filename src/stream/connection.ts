@@ -4,13 +4,15 @@
 import { backoffMs, RECONNECT_BACKOFF } from "../core/backoff.ts";
 import { type Environment, sleep } from "../core/environment.ts";
 import type { Session, TransportName } from "../net/session.ts";
+import { TransportError } from "../net/transport_error.ts";
 import type { Replica } from "./replica.ts";
 import { Upstream, type UpstreamOptions } from "./upstream.ts";
 
 export type ConnectionState =
   | { readonly kind: "connecting"; readonly attempt: number }
   | { readonly kind: "connected"; readonly transport: TransportName; readonly nodeId: string }
-  | { readonly kind: "waiting"; readonly reason: string; readonly retryInMs: number }
+  /** `unsupported`: this runtime lacks every allowed transport, so that trying again is of little use. */
+  | { readonly kind: "waiting"; readonly reason: string; readonly unsupported: boolean; readonly retryInMs: number }
   | { readonly kind: "closed"; readonly reason: string };
 
 export interface ConnectionOptions extends UpstreamOptions {
@@ -61,17 +63,17 @@ export class Connection {
     const { environment } = this.#options;
     for (let attempt = 0; !signal.aborted; attempt++) {
       this.#enter({ kind: "connecting", attempt });
-      const { reason, connected } = await this.#once(signal);
+      const { reason, connected, unsupported } = await this.#once(signal);
       if (signal.aborted) break;
       if (connected) attempt = 0;
       const retryInMs = backoffMs(RECONNECT_BACKOFF, attempt, environment.random.next());
-      this.#enter({ kind: "waiting", reason, retryInMs });
+      this.#enter({ kind: "waiting", reason, unsupported, retryInMs });
       await sleep(environment.clock, retryInMs, signal).catch(() => {});
     }
     this.#enter({ kind: "closed", reason: String((signal.reason as Error).message) });
   }
 
-  async #once(signal: AbortSignal): Promise<{ reason: string; connected: boolean }> {
+  async #once(signal: AbortSignal): Promise<{ reason: string; connected: boolean; unsupported: boolean }> {
     try {
       const session = await this.#options.connect(signal);
       const upstream = await Upstream.open(session, this.#options);
@@ -81,9 +83,10 @@ export class Connection {
       this.#enter({ kind: "connected", transport: session.transport, nodeId });
       for (const replica of this.#replicas) upstream.follow(replica);
       const end = await upstream.closed;
-      return { reason: `${end.code}: ${end.reason}`, connected: true };
+      return { reason: `${end.code}: ${end.reason}`, connected: true, unsupported: false };
     } catch (error) {
-      return { reason: error instanceof Error ? error.message : String(error), connected: false };
+      const unsupported = error instanceof TransportError && error.code === "unsupported";
+      return { reason: error instanceof Error ? error.message : String(error), connected: false, unsupported };
     } finally {
       this.#upstream = undefined;
     }

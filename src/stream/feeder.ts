@@ -4,8 +4,11 @@ import { type Environment, sleep } from "../core/environment.ts";
 import { type FedLog, type FeederEffect, type FeederInput, FeederMachine } from "../core/feeder.ts";
 import type { Seq } from "../core/position.ts";
 import { Watermark } from "../lib/watermark.ts";
+import { viewOf } from "../lib/bytes.ts";
 import type { Log, LogSlice } from "../log/log_store.ts";
 import { StoreError } from "../log/store_error.ts";
+import { frameSeqAt } from "../wire/frame.ts";
+import { wholeFramesEnd } from "../wire/frame_run.ts";
 import type { Message, NackCode, SyncRequest } from "../wire/messages.ts";
 import { ProtocolError } from "../wire/protocol_error.ts";
 import { readLog } from "./log_reader.ts";
@@ -174,16 +177,20 @@ export class Feeder {
   }
 
   /** Sends a slice as the credit allows, cut where it ends. */
-  async #send({ bytes, lastSeq }: LogSlice): Promise<void> {
+  async #send(slice: LogSlice): Promise<void> {
+    const { bytes } = slice;
     let at = 0;
+    let wholeEnd = 0;
     while (at < bytes.byteLength) {
       await this.#credit.reached(this.#sentBytes + 1, this.#stop.signal);
       const byteLength = Math.min(bytes.byteLength - at, this.#credit.value - this.#sentBytes);
-      const whole = at + byteLength === bytes.byteLength;
+      const end = at + byteLength;
+      const isLast = end === bytes.byteLength;
+      if (!isLast) wholeEnd = wholeFramesEnd(bytes, wholeEnd, end);
       this.#sentBytes += byteLength;
-      this.#step({ kind: "sent", byteLength, lastSeq: whole ? lastSeq : 0 });
-      await this.#port.sendLog(this.subscription, bytes.subarray(at, at + byteLength));
-      at += byteLength;
+      this.#step({ kind: "sent", byteLength, lastSeq: isLast ? slice.lastSeq : seqBefore(slice, wholeEnd) });
+      await this.#port.sendLog(this.subscription, bytes.subarray(at, end));
+      at = end;
     }
   }
 
@@ -221,4 +228,9 @@ export class Feeder {
       detail: detail.slice(0, 500),
     });
   }
+}
+
+/** Seq of the entry before the frame that begins at `at` of the slice. */
+function seqBefore({ bytes, firstSeq }: LogSlice, at: number): Seq {
+  return at === 0 ? firstSeq - 1 : frameSeqAt(viewOf(bytes), at)! - 1;
 }

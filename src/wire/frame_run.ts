@@ -126,6 +126,17 @@ export function offsetAfter(bytes: Uint8Array, upTo: Seq): number {
   return at;
 }
 
+/** Offset after the last frame of `bytes` (verified) that ends within the first `byteLength` of them; `at` is where a frame begins. */
+export function wholeFramesEnd(bytes: Uint8Array, at: number, byteLength: number): number {
+  const view = viewOf(bytes);
+  while (at + FRAME_HEADER_BYTES <= byteLength) {
+    const end = at + FRAME_HEADER_BYTES + frameLengthAt(view, at);
+    if (end > byteLength) break;
+    at = end;
+  }
+  return at;
+}
+
 /** Refuses types, flags and reserved bits that this version does not know (PROTOCOL.md, section 2.2). */
 export function checkShape(view: DataView, at: number, seq: Seq): void {
   const type = frameTypeAt(view, at);

@@ -7,14 +7,13 @@ import { MemoryDisk } from "../../src/log/disk.memory.ts";
 import { openRig } from "./crash_rig.ts";
 import { appendTo, checkedSeqs, range, readAll, seededRandom } from "./run_builder.ts";
 
-const SEEDS = 3000;
+const SEEDS = 200;
+const SEEDS_PER_TEST = 20;
 const ROUNDS = 3;
 
-/** What the log promised when the machine went off. */
+/** What the log has promised: the last entry that must be there. */
 interface Promised {
   synced: number;
-  /** Lowest end that a truncation under way may leave. */
-  cutTo: number;
 }
 
 /** Appends, reads, truncates, closes and opens at random until the disk is switched off. */
@@ -45,7 +44,7 @@ async function work(log: Log, random: Random, promised: Promised): Promise<void>
 async function runSeed(seed: number): Promise<void> {
   const random = seededRandom(seed);
   let disk = new MemoryDisk();
-  const promised: Promised = { synced: 0, cutTo: Infinity };
+  const promised: Promised = { synced: 0 };
   const options = { segmentBytesMax: 20_000, tailCacheBytesMax: random.next() < 0.5 ? 0 : 5000 };
   for (let round = 0; round < ROUNDS; round++) {
     let countdown = 1 + Math.floor(random.next() * 300);
@@ -77,13 +76,15 @@ async function runSeed(seed: number): Promise<void> {
 }
 
 describe("after a crash at any point", () => {
-  test(`everything that was synced is there, once, in order (${SEEDS} seeds)`, async () => {
-    for (let seed = 1; seed <= SEEDS; seed++) {
-      try {
-        await runSeed(seed);
-      } catch (error) {
-        throw new Error(`seed ${seed} failed: ${error}`, { cause: error });
+  for (let first = 1; first <= SEEDS; first += SEEDS_PER_TEST) {
+    test(`everything that was synced is there, once, in order (seeds from ${first})`, async () => {
+      for (let seed = first; seed < first + SEEDS_PER_TEST; seed++) {
+        try {
+          await runSeed(seed);
+        } catch (error) {
+          throw new Error(`seed ${seed} failed: ${error}`, { cause: error });
+        }
       }
-    }
-  });
+    });
+  }
 });

@@ -1,0 +1,51 @@
+// The bare pump over WebSocket on Bun: a server that sends as many bytes as it is asked for in messages of 64 KiB as fast as the
+// socket takes them, and a client that counts them. `server`, or `client BYTES ADDRESS`.
+
+import process from "node:process";
+import { say } from "./say.ts";
+
+const MESSAGE_BYTES = 64 << 10;
+const BACKPRESSURE_BYTES = 1 << 20;
+
+/** Sends until the socket is behind; the rest when it has drained. */
+function pump(socket: Bun.ServerWebSocket<{ left: number }>): void {
+  while (socket.data.left > 0) {
+    if (socket.getBufferedAmount() >= BACKPRESSURE_BYTES / 4) return;
+    const size = Math.min(MESSAGE_BYTES, socket.data.left);
+    socket.data.left -= size;
+    socket.sendBinary(size === MESSAGE_BYTES ? message : message.subarray(0, size));
+  }
+}
+
+const message = crypto.getRandomValues(new Uint8Array(MESSAGE_BYTES));
+
+function serve(): void {
+  const server = Bun.serve<{ left: number }>({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: (request, server) => {
+      const left = Number(new URL(request.url).searchParams.get("bytes"));
+      return server.upgrade(request, { data: { left } }) ? undefined : new Response(null, { status: 400 });
+    },
+    websocket: { perMessageDeflate: false, open: pump, drain: pump, message: () => {} },
+  });
+  say("listening", { port: server.port });
+}
+
+function count(bytes: number, { port }: { port: number }): void {
+  const started = performance.now();
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/?bytes=${bytes}`);
+  socket.binaryType = "arraybuffer";
+  let received = 0;
+  socket.onmessage = ({ data }) => {
+    received += (data as ArrayBuffer).byteLength;
+    if (received < bytes) return;
+    say("done", { ms: performance.now() - started });
+    process.exit(0);
+  };
+  socket.onclose = () => process.exit(1);
+}
+
+const [side, bytes, address] = process.argv.slice(2);
+if (side === "server") serve();
+else count(Number(bytes), JSON.parse(address!));

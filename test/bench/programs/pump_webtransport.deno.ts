@@ -1,0 +1,59 @@
+// The bare pump over WebTransport on Deno: a server that writes as many bytes as it is asked for to one stream, 64 KiB a write, as
+// fast as the stream takes them, and a client that counts them. `server`, or `client BYTES ADDRESS`.
+
+import process from "node:process";
+import { makeCertificate } from "../../../src/server/certificate.ts";
+import { environment } from "../../../src/server/environment.node.ts";
+import { viewOf } from "../../../src/lib/bytes.ts";
+import { say } from "./say.ts";
+
+const WRITE_BYTES = 64 << 10;
+
+async function serve(): Promise<void> {
+  const { clock, random } = environment;
+  const { cert, key, hash } = await makeCertificate({ hosts: ["127.0.0.1"], clock, random });
+  const endpoint = new Deno.QuicEndpoint({ hostname: "127.0.0.1", port: 0 });
+  const listener = endpoint.listen({ cert, key, alpnProtocols: ["h3"], keepAliveInterval: 5_000 });
+  say("listening", { port: endpoint.addr.port, hash });
+  for await (const incoming of listener) void accept(incoming).catch(() => {});
+}
+
+async function accept(incoming: Deno.QuicIncoming): Promise<void> {
+  const connection = await incoming.accept();
+  connection.closed.catch(() => {});
+  const transport = await Deno.upgradeWebTransport(connection);
+  transport.closed.catch(() => {});
+  const { value: stream } = await transport.incomingBidirectionalStreams.getReader().read();
+  const { value: asked } = await stream!.readable.getReader().read();
+  const writer = stream!.writable.getWriter();
+  const block = crypto.getRandomValues(new Uint8Array(WRITE_BYTES));
+  for (let left = Number(viewOf(asked!).getBigUint64(0)); left > 0; left -= WRITE_BYTES) {
+    await writer.write(left >= WRITE_BYTES ? block : block.subarray(0, left));
+  }
+}
+
+async function count(bytes: number, { port, hash }: { port: number; hash: string }): Promise<void> {
+  const started = performance.now();
+  const value = Uint8Array.from(hash.match(/../g)!, (pair) => parseInt(pair, 16));
+  const transport = new WebTransport(`https://127.0.0.1:${port}/`, {
+    serverCertificateHashes: [{ algorithm: "sha-256", value }],
+  });
+  transport.closed.catch(() => {});
+  await transport.ready;
+  const stream = await transport.createBidirectionalStream();
+  const asked = new Uint8Array(8);
+  viewOf(asked).setBigUint64(0, BigInt(bytes));
+  await stream.writable.getWriter().write(asked);
+  const reader = stream.readable.getReader();
+  for (let received = 0; received < bytes;) {
+    const { value, done } = await reader.read();
+    if (done) throw new Error(`the stream ended after ${received} bytes`);
+    received += value.byteLength;
+  }
+  say("done", { ms: performance.now() - started });
+  process.exit(0);
+}
+
+const [side, bytes, address] = process.argv.slice(2);
+if (side === "server") await serve();
+else await count(Number(bytes), JSON.parse(address!));

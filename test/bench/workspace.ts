@@ -1,0 +1,48 @@
+// What a benchmark cleans up after itself, whatever happens: processes first, then files.
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { Child, type RuntimeName } from "./child.ts";
+
+export class Workspace {
+  readonly root = mkdtempSync(join(process.env["BENCH_DIR"] ?? tmpdir(), "millrace-bench-"));
+  readonly #children: Child[] = [];
+  #directories = 0;
+
+  /** A path in the workspace where nothing is yet. */
+  path(): string {
+    return join(this.root, `d${this.#directories++}`);
+  }
+
+  remove(path: string): void {
+    rmSync(path, { recursive: true, force: true });
+  }
+
+  start(runtime: RuntimeName, script: string, args: readonly (string | number)[]): Child {
+    const child = new Child(runtime, script, args);
+    this.#children.push(child);
+    return child;
+  }
+
+  async close(): Promise<void> {
+    for (const child of this.#children) await child.stop();
+    this.remove(this.root);
+  }
+}
+
+/** Runs `task` in a workspace that is gone afterwards. */
+export async function inWorkspace<Result>(task: (workspace: Workspace) => Promise<Result>): Promise<Result> {
+  const workspace = new Workspace();
+  const interrupted = () => void workspace.close().finally(() => process.exit(1));
+  process.once("SIGINT", interrupted);
+  process.once("SIGTERM", interrupted);
+  try {
+    return await task(workspace);
+  } finally {
+    process.off("SIGINT", interrupted);
+    process.off("SIGTERM", interrupted);
+    await workspace.close();
+  }
+}

@@ -1,0 +1,47 @@
+// Waiting in tests: a condition is polled until a deadline, so that a slow machine only makes a test slow.
+
+const DEADLINE_MS = 10_000;
+
+/** Resolves once `condition` holds; rejects with `what` after ten seconds. */
+export async function until(condition: () => boolean, what: string): Promise<void> {
+  const deadline = performance.now() + DEADLINE_MS;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`not within ${DEADLINE_MS} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+/** What `promise` settles with; rejects with `what` where it does not within ten seconds. */
+export async function within<Value>(promise: Promise<Value>, what: string): Promise<Value> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const expired = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not within ${DEADLINE_MS} ms: ${what}`)), DEADLINE_MS);
+  });
+  try {
+    return await Promise.race([promise, expired]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The reason `promise` rejects with; rejects itself where it resolves. */
+export async function rejection(promise: Promise<unknown>): Promise<unknown> {
+  try {
+    await within(promise, "a rejection");
+  } catch (error) {
+    return error;
+  }
+  throw new Error("expected a rejection");
+}
+
+/** A number that no longer changes over some rounds of the event loop. */
+export async function settled(read: () => number): Promise<number> {
+  let value = read();
+  let sameRounds = 0;
+  await until(() => {
+    sameRounds = read() === value ? sameRounds + 1 : 0;
+    value = read();
+    return sameRounds >= 25;
+  }, "a number to settle");
+  return value;
+}
