@@ -37,14 +37,17 @@ const append = createRoute({
   },
   responses: {
     200: { description: "appended", content: { "application/json": { schema: appendAnswer } } },
+    403: refused,
     404: refused,
     412: refused,
     413: refused,
     415: refused,
     422: refused,
     429: refused,
+    501: refused,
     503: refused,
     504: refused,
+    507: refused,
   },
 });
 
@@ -54,7 +57,7 @@ export function appendRoutes(node: MillraceNode): OpenAPIHono {
   app.openapi(append, async (context) => {
     const { name } = context.req.valid("param");
     const { ack } = context.req.valid("query");
-    const channel = node.channels.get(name);
+    const channel = node.channels.appendable(name);
     const { raw } = context.req;
     const type = mediaType(raw);
     if (![OCTETS_TYPE, NDJSON_TYPE, FRAMES_TYPE].includes(type)) {

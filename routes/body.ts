@@ -19,6 +19,24 @@ export async function readBody(request: Request, bytesMax: number): Promise<Uint
   return concatBytes(parts);
 }
 
+/**
+ * `request` as the JSON validator understands it: whatever the case of its media type, and without one where there is no body.
+ * @throws Fault `unsupported-media-type` where a body is not said to be JSON; `body-too-large`.
+ */
+export async function jsonRequest(request: Request, bytesMax: number): Promise<Request> {
+  const body = await readBody(request, bytesMax);
+  const type = mediaType(request);
+  const isEmpty = body.byteLength === 0;
+  if (type !== "application/json" && !(type === "" && isEmpty)) {
+    throw new Fault("unsupported-media-type", `content type is ${JSON.stringify(type)}, allowed is application/json`);
+  }
+  const headers = new Headers(request.headers);
+  for (const name of ["content-length", "transfer-encoding", "content-type"]) headers.delete(name);
+  if (isEmpty) return new Request(request.url, { method: request.method, headers });
+  headers.set("content-type", "application/json");
+  return new Request(request.url, { method: request.method, headers, body: new Uint8Array(body) });
+}
+
 /** The media type of a request, without its parameters. */
 export function mediaType(request: Request): string {
   return (request.headers.get("content-type") ?? "").split(";")[0]!.trim().toLowerCase();

@@ -1,11 +1,13 @@
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import { channelList, channelStatus, listQuery, problem as problemSchema } from "../src/schema/api.ts";
-import { channelConfig, channelName } from "../src/schema/channel.ts";
+import { channelName, channelRequest, configOf } from "../src/schema/channel.ts";
 import type { Channel } from "../src/server/channel.ts";
 import type { MillraceNode } from "../src/server/node.ts";
-import { mediaType } from "./body.ts";
+import { jsonRequest } from "./body.ts";
 import { Fault, validationHook } from "./problem.ts";
 
+/** Largest configuration of a channel as JSON. */
+const CONFIG_BYTES_MAX = 64 << 10;
 const params = z.object({ name: channelName });
 const json = <Schema extends z.ZodType>(schema: Schema, description: string) => ({
   description,
@@ -22,11 +24,15 @@ const create = createRoute({
   summary: "Create a channel",
   description:
     "The body is the channel's configuration; an empty one takes the defaults. A `/` in the name is sent as %2F.",
-  request: { params, body: { content: { "application/json": { schema: channelConfig } }, required: false } },
+  request: { params, body: { content: { "application/json": { schema: channelRequest } }, required: false } },
   responses: {
     200: json(channelStatus, "it existed with this configuration"),
     201: json(channelStatus, "created"),
+    400: refused,
+    403: refused,
     409: refused,
+    413: refused,
+    415: refused,
     422: refused,
   },
 });
@@ -52,7 +58,7 @@ const remove = createRoute({
   path: "/v1/channels/{name}",
   summary: "Delete a channel and its entries for good",
   request: { params },
-  responses: { 204: { description: "deleted" }, 404: refused },
+  responses: { 204: { description: "deleted" }, 403: refused, 404: refused },
 });
 
 /** Creating, listing, showing and deleting channels. */
@@ -63,17 +69,13 @@ export function channelRoutes(node: MillraceNode): OpenAPIHono {
     return { ...channel.status(), replicas };
   };
   app.use("/v1/channels/:name", async (context, next) => {
-    const { method, raw } = context.req;
-    const type = mediaType(raw);
-    if (method === "PUT" && type !== "" && type !== "application/json") {
-      throw new Fault("unsupported-media-type", `content type is ${type}, allowed is application/json`);
-    }
+    if (context.req.method === "PUT") context.req.raw = await jsonRequest(context.req.raw, CONFIG_BYTES_MAX);
     await next();
   });
   app.openapi(create, async (context) => {
     const { name } = context.req.valid("param");
-    const config = channelConfig.parse(context.req.valid("json") ?? {});
     const { entryBytesMax } = node.config.limits;
+    const config = configOf(channelRequest.parse(context.req.valid("json") ?? {}), entryBytesMax);
     if (config.limits.entryBytesMax > entryBytesMax) {
       const found = config.limits.entryBytesMax;
       throw new Fault("bad-request", `limits.entryBytesMax: ${found} is above this node's ${entryBytesMax}`);

@@ -1,9 +1,10 @@
 // A channel as server-sent events: what is committed, then what comes, until the client or the channel goes away.
 
+import type { Seq } from "../src/core/position.ts";
 import { utf8 } from "../src/lib/bytes.ts";
 import type { Channel } from "../src/server/channel.ts";
 import type { MillraceNode } from "../src/server/node.ts";
-import { readEntries, type ReadRequest } from "../src/server/read.ts";
+import { type ReadAnswer, readEntries } from "../src/server/read.ts";
 import { toEvents } from "./entry_formats.ts";
 
 /** A comment is sent when nothing else was for this long, so that proxies keep the connection. */
@@ -14,16 +15,28 @@ const STEP_BYTES_MAX = 256 << 10;
 
 export interface EventStreamOptions {
   readonly node: MillraceNode;
-  /** Where to begin. `limit` is the number of entries after which the stream ends. */
-  readonly request: ReadRequest;
+  /** The first entry. */
+  readonly from: Seq;
+  /** Entries after which the stream ends; without it, it never ends by itself. */
+  readonly limit: number | undefined;
+  readonly allTypes: boolean;
   readonly signal: AbortSignal;
 }
 
-/** A response whose body never ends by itself. Entries are read as the client takes them. */
-export function eventStream(channel: Channel, { node, request, signal }: EventStreamOptions): Response {
+/**
+ * A response whose body follows the channel. Entries are read as the client takes them.
+ * @throws as readEntries where nothing can be read at `from`: the client is told by a problem document, not by an empty stream.
+ */
+export async function eventStream(
+  channel: Channel,
+  { node, from, limit, allTypes, signal }: EventStreamOptions,
+): Promise<Response> {
   const left = new AbortController();
   const until = AbortSignal.any([signal, left.signal]);
-  let from = request.from;
+  let remaining = limit ?? Infinity;
+  let nextSeq = from;
+  const read = () => readEntries(channel, { from: nextSeq, limit: remaining, bytesMax: STEP_BYTES_MAX, allTypes });
+  let answer: ReadAnswer | undefined = await read();
   const body = new ReadableStream<Uint8Array>({
     start(controller) {
       controller.enqueue(utf8(`retry: ${RETRY_MS}\n\n`));
@@ -31,10 +44,14 @@ export function eventStream(channel: Channel, { node, request, signal }: EventSt
     async pull(controller) {
       try {
         for (;;) {
-          const answer = await readEntries(channel, { ...request, from, bytesMax: STEP_BYTES_MAX });
-          from = answer.nextSeq;
-          if (answer.count > 0) return controller.enqueue(utf8(toEvents(answer.parts, request.allTypes)));
-          if (!await reachedOrPing(channel, from)) return controller.enqueue(utf8(": ping\n\n"));
+          const { parts, count, nextSeq: next } = answer ?? await read();
+          answer = undefined;
+          nextSeq = next;
+          remaining -= count;
+          if (count > 0) controller.enqueue(utf8(toEvents(parts, allTypes)));
+          if (remaining === 0) return controller.close();
+          if (count > 0) return;
+          if (!await reachedOrPing(channel, nextSeq)) return controller.enqueue(utf8(": ping\n\n"));
         }
       } catch {
         // The client, the channel or the node has gone: the client comes back with Last-Event-ID and is told why.

@@ -90,7 +90,11 @@ export function problem(code: ProblemCode, detail: string, extra: Record<string,
     requestId: ulid(),
     ...extra,
   };
-  const headers: Record<string, string> = { "content-type": "application/problem+json", "cache-control": "no-store" };
+  const headers: Record<string, string> = {
+    "content-type": "application/problem+json",
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+  };
   if (retryable && status !== 500) headers["retry-after"] = "1";
   return new Response(JSON.stringify(document), { status, headers });
 }

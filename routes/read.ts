@@ -1,5 +1,11 @@
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
-import { entryList, problem as problemSchema, type ReadQuery, readQuery } from "../src/schema/api.ts";
+import {
+  entryList,
+  problem as problemSchema,
+  READ_LIMIT_DEFAULT,
+  type ReadQuery,
+  readQuery,
+} from "../src/schema/api.ts";
 import { channelName } from "../src/schema/channel.ts";
 import type { Channel } from "../src/server/channel.ts";
 import type { MillraceNode } from "../src/server/node.ts";
@@ -36,6 +42,7 @@ const read = createRoute({
     410: refused,
     416: refused,
     422: refused,
+    503: refused,
   },
 });
 
@@ -47,10 +54,12 @@ export function readRoutes(node: MillraceNode): OpenAPIHono {
     const query = context.req.valid("query");
     const accept = context.req.header("accept") ?? "*/*";
     const from = startOf(channel, { query, lastEventId: context.req.header("last-event-id") });
-    const request = { from, limit: query.limit, bytesMax: query.maxBytes, allTypes: query.types === "all" };
-    if (accept.includes(EVENTS_TYPE)) return eventStream(channel, { node, request, signal: context.req.raw.signal });
-    const { waitMs } = query;
-    const answer = await readOrWait(channel, { node, request, waitMs, signal: context.req.raw.signal });
+    const { waitMs, limit, maxBytes: bytesMax } = query;
+    const { signal } = context.req.raw;
+    const allTypes = query.types === "all";
+    if (accept.includes(EVENTS_TYPE)) return await eventStream(channel, { node, from, limit, allTypes, signal });
+    const request = { from, limit: limit ?? READ_LIMIT_DEFAULT, bytesMax, allTypes };
+    const answer = await readOrWait(channel, { node, request, waitMs, signal });
     return respond(answer, { accept, channel, request });
   });
   return app;

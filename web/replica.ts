@@ -73,7 +73,7 @@ class TabReplica implements BrowserReplica {
   readonly #id = tabId();
   #refusal = "";
 
-  constructor({ url = location.href, channel, token = "", from = 0, transports }: OpenReplicaOptions) {
+  constructor({ url = location.origin, channel, token = "", from = 0, transports }: OpenReplicaOptions) {
     this.#replica = new Replica({
       channel,
       from,
@@ -168,7 +168,8 @@ function tabId(): string {
   const key = "millrace.replica";
   const known = sessionStorage.getItem(key);
   if (known) return known;
-  const made = `tab-${environment.random.bytes(16).toHex()}`;
+  const hex = Array.from(environment.random.bytes(16), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const made = `tab-${hex}`;
   sessionStorage.setItem(key, made);
   return made;
 }

@@ -3,13 +3,14 @@
 
 import process from "node:process";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { holdProcess } from "../server/environment.node.ts";
 import { VERSION } from "../server/node.ts";
-import { append } from "./append.ts";
+import { append } from "./append.node.ts";
 import { createChannel, deleteChannel, listChannels } from "./channels.ts";
-import { serve } from "./serve.ts";
+import { serve } from "./serve.node.ts";
 import { status } from "./status.ts";
 import { tail, TAIL_TRANSPORTS } from "./tail.ts";
-import { fail, holdProcess } from "./terminal.ts";
+import { fail } from "./terminal.node.ts";
 
 function wholeNumber(text: string): number {
   const number = Number(text);

@@ -1,6 +1,6 @@
 import type { ChannelStatus, NodeStatus } from "../schema/api.ts";
 import { channelPath, type ClientOptions, HttpClient } from "./http_client.ts";
-import { print, printJson, printTable } from "./terminal.ts";
+import { print, printJson, printTable } from "./terminal.node.ts";
 
 /** `millrace status [CHANNEL]` */
 export async function status(channel: string | undefined, options: ClientOptions): Promise<void> {

@@ -1,5 +1,6 @@
 // `millrace tail CHANNEL`: prints entries, over HTTP or as a replica that verifies what it gets.
 
+import { ulid } from "ulid";
 import { textOf, utf8 } from "../lib/bytes.ts";
 import { environment } from "../server/environment.node.ts";
 import type { LogTail } from "../core/position.ts";
@@ -11,7 +12,7 @@ import { Replica, type ReplicaEvent } from "../stream/replica.ts";
 import { replicaSlices } from "../stream/replica_entries.ts";
 import { entriesOf, EntryType } from "../wire/frame.ts";
 import { channelPath, type ClientOptions, HttpClient } from "./http_client.ts";
-import { interruption, print } from "./terminal.ts";
+import { interruption, print } from "./terminal.node.ts";
 
 export const TAIL_TRANSPORTS = ["http", "websocket", "webtransport"] as const;
 /** Entries that were received and not yet printed may take this much memory. */
@@ -78,7 +79,12 @@ async function tailAsReplica(channel: string, options: TailOptions, interrupted:
   });
   const connection = new Connection({
     connect: (signal) => connect({ url, transports, limits: SESSION_LIMITS, environment, signal }),
-    hello: { kind: "program", id: crypto.randomUUID(), agent: "millrace tail", token },
+    hello: {
+      kind: "program",
+      id: ulid(environment.clock.now(), () => environment.random.next()),
+      agent: "millrace tail",
+      token,
+    },
     environment,
     handshakeGraceMs: SESSION_LIMITS.handshakeGraceMs,
     onState: (state) => {

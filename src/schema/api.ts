@@ -66,9 +66,13 @@ export const listQuery = z.object({
 /** `from` of a read: a seq, or `tail` for what comes next. */
 const readFrom = z.union([z.literal("tail"), z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER)]);
 
+export const READ_LIMIT_DEFAULT = 1000;
+
 export const readQuery = z.object({
   from: readFrom.optional().describe("first entry: a seq, 0 for the oldest kept, or tail; default 0"),
-  limit: z.coerce.number().int().min(1).max(100_000).default(1000),
+  limit: z.coerce.number().int().min(1).max(100_000).optional().describe(
+    `entries at most, default ${READ_LIMIT_DEFAULT}; an event stream ends after so many, or not at all`,
+  ),
   maxBytes: z.coerce.number().int().min(1).max(64 << 20).default(4 << 20),
   waitMs: z.coerce.number().int().min(0).max(60_000).default(0).describe("wait this long for an entry at the tail"),
   types: z.enum(["data", "all"]).default("data"),

@@ -9,11 +9,14 @@ const ms = (initial: number) => z.int().min(1).max(86_400_000).default(initial);
 export const limitsConfig = z.strictObject({
   entryBytesMax: bytes(8 << 20).describe("largest entry of any channel"),
   requestBodyBytesMax: bytes(64 << 20).describe("largest HTTP body"),
-  laneSliceBytesMax: bytes(64 << 10).describe("largest WebSocket message, less its lane byte"),
-  laneWindowBytes: bytes(1 << 20).describe("unread bytes of a lane held by the receiver"),
+  laneSliceBytesMax: z.int().min(1).max(64 << 10).default(64 << 10).describe(
+    "largest WebSocket message, less its lane byte",
+  ),
+  laneWindowBytes: z.int().min(64 << 10).max(1 << 30).default(1 << 20).describe(
+    "unread bytes of a lane held by the receiver",
+  ),
   laneQueuedBytesMax: bytes(256 << 10).describe("bytes of a lane that wait at the sender"),
   socketQueuedBytesMax: bytes(256 << 10).describe("bytes handed to a socket and not sent"),
-  creditBytesMax: bytes(4 << 20).describe("log bytes on their way to one replica of one channel"),
   appendQueuedBytesMax: bytes(64 << 20).describe("bytes of a channel that wait to be synced"),
   subscriptionsMax: z.int().min(1).max(1000).default(1000).describe("subscriptions of one session"),
   sessionsMax: z.int().min(1).max(1_000_000).default(20_000).describe("sessions of the node"),
@@ -42,17 +45,28 @@ export const limitsConfig = z.strictObject({
 });
 export type LimitsConfig = z.infer<typeof limitsConfig>;
 
+/** Names are compared as URLs have them: small letters, no brackets, no port. */
+const hostName = z.string().toLowerCase().regex(
+  /^([a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]+)$/,
+  "allowed is a host name or an address, without scheme, port or brackets",
+);
+
+const origin = z.string().refine(
+  (text) => URL.canParse(text) && new URL(text).origin === text && text !== "null",
+  "allowed is an origin as browsers send it, such as https://app.example:8443",
+);
+
 export const TRANSPORTS = ["websocket", "webtransport"] as const;
 
 export const nodeConfig = z.strictObject({
-  host: z.string().min(1).default("127.0.0.1").describe("address to listen on"),
+  host: hostName.default("127.0.0.1").describe("address to listen on"),
   port: z.int().min(0).max(65_535).default(4437).describe("TCP and UDP port; 0 picks a free one"),
   data: z.string().min(1).default("./data").describe("data directory"),
   store: z.enum(["segments", "memory"]).default("segments"),
   nodeId: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "1 to 64 of A-Z a-z 0-9 _ -").optional(),
   transports: z.array(z.enum(TRANSPORTS)).default([...TRANSPORTS]),
-  origins: z.array(z.string()).default([]).describe("origins of web pages that may use this node, besides its own"),
-  hosts: z.array(z.string()).default([]).describe("host names by which this node is reached, besides loopback ones"),
+  origins: z.array(origin).default([]).describe("origins of web pages that may use this node, besides its own"),
+  hosts: z.array(hostName).default([]).describe("host names by which this node is reached, besides loopback ones"),
   allowAnonymous: z.boolean().default(false).describe(
     "listen beyond loopback although anyone may then read and append",
   ),
@@ -62,10 +76,9 @@ export type NodeConfig = z.infer<typeof nodeConfig>;
 /** The configuration as people write it: everything optional. */
 export type NodeConfigInput = z.input<typeof nodeConfig>;
 
-const LOOPBACK = new Set(["127.0.0.1", "::1", "localhost"]);
-
+/** Whether `host` can mean this machine only. A name such as `127.evil.example` is anybody's. */
 export function isLoopback(host: string): boolean {
-  return LOOPBACK.has(host) || host.startsWith("127.");
+  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
 /** One line per fault: field, what was found, what is allowed. */
@@ -74,7 +87,8 @@ export function configFaults(error: z.ZodError, input: unknown): string[] {
     const path = issue.path.map(String);
     let found: unknown = input;
     for (const step of path) found = (found as Record<string, unknown> | undefined)?.[step];
-    const shown = found === undefined ? "" : ` (found ${JSON.stringify(found)})`;
+    const text = typeof found === "number" ? String(found) : JSON.stringify(found);
+    const shown = found === undefined ? "" : ` (found ${text})`;
     return `${path.join(".") || "configuration"}: ${issue.message}${shown}`;
   });
 }

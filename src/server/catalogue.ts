@@ -54,7 +54,7 @@ export class Catalogue {
     await this.#record({ op: "create", ...item, at });
   }
 
-  async delete({ name, incarnation }: CatalogueItem, at: number): Promise<void> {
+  async delete({ name, incarnation }: Omit<CatalogueItem, "config">, at: number): Promise<void> {
     await this.#record({ op: "delete", name, incarnation, at });
   }
 

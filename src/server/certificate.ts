@@ -3,7 +3,7 @@
 
 import "reflect-metadata";
 import { SubjectAlternativeNameExtension, X509CertificateGenerator } from "@peculiar/x509";
-import type { Clock, Random } from "../core/environment.ts";
+import type { Random } from "../core/environment.ts";
 import { isLoopback } from "../schema/config.ts";
 
 const DAY_MS = 86_400_000;
@@ -23,16 +23,17 @@ export interface Certificate {
 }
 
 export interface CertificateOptions {
+  /** When it is first used, ms since 1970. */
+  readonly from: number;
   /** Names and addresses by which clients reach the node. */
   readonly hosts: readonly string[];
-  readonly clock: Clock;
   readonly random: Random;
 }
 
-/** Makes a new key and a certificate for it, valid from half a day ago for thirteen days in all. */
-export async function makeCertificate({ hosts, clock, random }: CertificateOptions): Promise<Certificate> {
+/** Makes a new key and a certificate for it, valid from half a day before `from` for thirteen days in all. */
+export async function makeCertificate({ from, hosts, random }: CertificateOptions): Promise<Certificate> {
   const keys = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
-  const notBefore = clock.now() - BACKDATE_MS;
+  const notBefore = from - BACKDATE_MS;
   const notAfter = notBefore + CERTIFICATE_VALIDITY_MS;
   const names = hosts.map((host) => ({ type: isAddress(host) ? "ip" as const : "dns" as const, value: host }));
   const certificate = await X509CertificateGenerator.createSelfSigned({
@@ -53,6 +54,11 @@ export async function makeCertificate({ hosts, clock, random }: CertificateOptio
     notBefore,
     notAfter,
   };
+}
+
+/** When `certificate` was meant to be used first. */
+export function firstUse({ notBefore }: Certificate): number {
+  return notBefore + BACKDATE_MS;
 }
 
 /** Names for a node that listens on `host`. */

@@ -1,11 +1,15 @@
 // Keeps the node's own WebTransport certificate fresh: one in use and the next one, whose hash is published half a validity
-// before it is used, so that a client that learned both stays able to connect.
+// before it is used, so that a client that learned both stays able to connect. Each certificate is used for half its validity
+// and valid for nearly another half, so one that is in use never runs out.
 
 import type { Environment } from "../core/environment.ts";
-import { type Certificate, CERTIFICATE_VALIDITY_MS, makeCertificate } from "./certificate.ts";
+import { type Certificate, CERTIFICATE_VALIDITY_MS, firstUse, makeCertificate } from "./certificate.ts";
 
 /** How often the age of the certificate is looked at. */
 const LOOK_INTERVAL_MS = 3_600_000;
+
+/** For so long a certificate is the one in use. */
+const USE_MS = CERTIFICATE_VALIDITY_MS / 2;
 
 interface Kept {
   readonly current: Certificate;
@@ -31,7 +35,7 @@ export class CertificateKeeper {
   static async open(options: CertificateKeeperOptions): Promise<CertificateKeeper> {
     const kept = await options.read() as Kept | undefined;
     const now = options.environment.clock.now();
-    const usable = kept !== undefined && kept.current.notBefore < now && now < kept.next.notAfter;
+    const usable = kept !== undefined && kept.current.notBefore < now && now < firstUse(kept.next) + USE_MS;
     const keeper = new CertificateKeeper(options, usable ? kept : await makePair(options));
     if (!usable) await options.write(keeper.#kept);
     await keeper.#rotateIfDue(false);
@@ -64,22 +68,20 @@ export class CertificateKeeper {
   }
 
   async #rotateIfDue(tell: boolean): Promise<void> {
-    const { current, next } = this.#kept;
-    const dueAt = current.notAfter - CERTIFICATE_VALIDITY_MS / 2;
-    if (this.#options.environment.clock.now() < dueAt) return;
-    this.#kept = { current: next, next: await makeCertificate(certificateOptions(this.#options)) };
-    await this.#options.write(this.#kept);
-    if (tell) await this.#options.onRotate(this.#kept.current);
+    const { next } = this.#kept;
+    if (this.#options.environment.clock.now() < firstUse(next)) return;
+    const kept = { current: next, next: await make(this.#options, firstUse(next) + USE_MS) };
+    await this.#options.write(kept);
+    this.#kept = kept;
+    if (tell) await this.#options.onRotate(kept.current);
   }
 }
 
-function certificateOptions({ hosts, environment }: CertificateKeeperOptions) {
-  return { hosts, clock: environment.clock, random: environment.random };
+async function makePair(options: CertificateKeeperOptions): Promise<Kept> {
+  const now = options.environment.clock.now();
+  return { current: await make(options, now), next: await make(options, now + USE_MS) };
 }
 
-async function makePair(options: CertificateKeeperOptions): Promise<Kept> {
-  return {
-    current: await makeCertificate(certificateOptions(options)),
-    next: await makeCertificate(certificateOptions(options)),
-  };
+function make({ hosts, environment }: CertificateKeeperOptions, from: number): Promise<Certificate> {
+  return makeCertificate({ from, hosts, random: environment.random });
 }

@@ -18,14 +18,20 @@ export interface ChannelsOptions {
   readonly onNotice: (message: string) => void;
 }
 
+interface LostChannel {
+  readonly name: string;
+  readonly incarnation: string;
+  readonly reason: string;
+}
+
 /** How many logs are opened at a time at start. */
 const OPENING_MAX = 32;
 
 export class Channels {
   readonly #options: ChannelsOptions;
   readonly #channels = new Map<string, Channel>();
-  /** Channels that the catalogue has and the disk has not. */
-  readonly #lost = new Map<string, string>();
+  /** Channels of the catalogue whose log is missing or cannot be opened, by name. */
+  readonly #lost = new Map<string, LostChannel>();
   #catalogue: Catalogue | undefined;
   /** Creations and deletions go one after the other. */
   #changing: Promise<unknown> = Promise.resolve();
@@ -60,8 +66,14 @@ export class Channels {
     const channel = this.#channels.get(name);
     if (channel) return channel;
     const lost = this.#lost.get(name);
-    if (lost !== undefined) throw new Refusal("damaged", lost);
+    if (lost !== undefined) throw new Refusal("damaged", lost.reason);
     throw new Refusal("unknown-channel", `there is no channel ${JSON.stringify(name)}`);
+  }
+
+  /** As `get`, for entries of users. @throws also Refusal `system-channel`. */
+  appendable(name: string): Channel {
+    refuseSystem(name);
+    return this.get(name);
   }
 
   /** All channels but Millrace's own, by name. */
@@ -95,10 +107,11 @@ export class Channels {
   delete(name: string): Promise<void> {
     return this.#change(async () => {
       refuseSystem(name);
-      const channel = this.get(name);
+      const channel = this.#lost.get(name) ?? this.get(name);
       await this.#catalogue!.delete(channel, this.#options.environment.clock.now());
+      this.#lost.delete(name);
       this.#channels.delete(name);
-      channel.leave(`channel ${name} was deleted`);
+      if (channel instanceof Channel) channel.leave(`channel ${name} was deleted`);
       await this.#options.store.remove(channel.incarnation);
     });
   }
@@ -115,17 +128,25 @@ export class Channels {
     return result;
   }
 
+  /** Takes up a channel of the catalogue. One that cannot be taken up is reported; the others go on. */
   async #restart(item: CatalogueItem, existing: ReadonlySet<string>): Promise<void> {
-    if (existing.has(item.incarnation)) {
-      const channel = await this.#prepare(item);
-      this.#channels.set(item.name, channel);
-      // A channel that cannot begin its epoch now (a full disk, say) tries again at its next append.
-      return await channel.lead().catch((error) =>
-        this.#options.onNotice(`channel ${item.name} is not led: ${error.message}`)
-      );
+    const { name, incarnation } = item;
+    if (!existing.has(incarnation)) {
+      return this.#lose(item, `the log of channel ${name} (${incarnation}) is missing from the data directory`);
     }
-    const reason = `the log of channel ${item.name} (${item.incarnation}) is missing from the data directory`;
-    this.#lost.set(item.name, reason);
+    let channel: Channel;
+    try {
+      channel = await this.#prepare(item);
+    } catch (error) {
+      return this.#lose(item, `the log of channel ${name} (${incarnation}) cannot be opened: ${messageOf(error)}`);
+    }
+    this.#channels.set(name, channel);
+    // A channel that cannot begin its epoch now (a full disk, say) tries again at its next append.
+    await channel.lead().catch((error) => this.#options.onNotice(`channel ${name} is not led: ${messageOf(error)}`));
+  }
+
+  #lose({ name, incarnation }: CatalogueItem, reason: string): void {
+    this.#lost.set(name, { name, incarnation, reason });
     this.#options.onNotice(reason);
   }
 
@@ -155,6 +176,10 @@ function refuseSystem(name: string): void {
   if (isSystemChannel(name)) {
     throw new Refusal("system-channel", `${name} belongs to Millrace: names with _ first are its own`);
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function sameConfig(a: ChannelConfig, b: ChannelConfig): boolean {

@@ -7,12 +7,13 @@ export async function makeDirectory(path: string): Promise<void> {
   await mkdir(path, { recursive: true });
 }
 
-/** The JSON value in the file at `path`; `undefined` where there is no such file. */
+/** The JSON value in the file at `path`; `undefined` where there is no such file. @throws naming a file that is not JSON. */
 export async function readState(path: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(path, "utf8"));
   } catch (error) {
     if ((error as { code?: string }).code === "ENOENT") return undefined;
+    if (error instanceof SyntaxError) throw new Error(`${path} is not JSON`, { cause: error });
     throw error;
   }
 }

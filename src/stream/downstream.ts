@@ -31,8 +31,6 @@ export interface DownstreamLimits {
   readonly handshakeGraceMs: number;
   readonly heartbeatMs: number;
   readonly subscriptionsMax: number;
-  /** Credit that a subscription may have outstanding, in bytes. */
-  readonly creditBytesMax: number;
 }
 
 /** What a downstream session needs to know of the node it belongs to. */
@@ -164,10 +162,10 @@ export class Downstream {
       throw new ProtocolError("version-mismatch", `versions ${asked} asked for, ${spoken} are spoken here`);
     }
     this.#hello = hello;
-    const { heartbeatMs, subscriptionsMax, creditBytesMax } = this.#host.limits;
+    const { heartbeatMs, subscriptionsMax } = this.#host.limits;
     const { nodeId } = this.#host;
     const { sessionId } = this;
-    this.#send({ type: "welcome", version, nodeId, sessionId, heartbeatMs, subscriptionsMax, creditBytesMax });
+    this.#send({ type: "welcome", version, nodeId, sessionId, heartbeatMs, subscriptionsMax });
     this.#beat();
   }
 

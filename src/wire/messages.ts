@@ -85,8 +85,6 @@ export interface Welcome {
   /** How often both sides send a heartbeat, in ms. */
   readonly heartbeatMs: number;
   readonly subscriptionsMax: number;
-  /** Largest credit that a subscription may have outstanding, in bytes. */
-  readonly creditBytesMax: number;
 }
 
 export interface Goodbye {
@@ -200,7 +198,7 @@ function writeBody(message: Message, body: FieldWriter): void {
       return;
     case "welcome":
       body.u16(message.version).text(message.nodeId).text(message.sessionId);
-      body.u32(message.heartbeatMs).u32(message.subscriptionsMax).u53(message.creditBytesMax);
+      body.u32(message.heartbeatMs).u32(message.subscriptionsMax);
       return;
     case "goodbye":
       body.text(message.code).text(message.reason);
@@ -279,7 +277,6 @@ const READERS: { [Name in Message["type"]]: (body: FieldReader) => Message } = {
     sessionId: body.text(ID_BYTES_MAX),
     heartbeatMs: body.u32(),
     subscriptionsMax: body.u32(),
-    creditBytesMax: body.u53(),
   }),
   goodbye: (body) => ({ type: "goodbye", code: body.text(ID_BYTES_MAX), reason: body.text(REASON_BYTES_MAX) }),
   heartbeat: (body) => ({

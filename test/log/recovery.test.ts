@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { MemoryDisk } from "../../src/log/disk.memory.ts";
 import type { Log } from "../../src/log/log_store.ts";
 import { DIRECTORY, lastSegmentPath, openRig, reopenKilled, type Rig, segmentPaths } from "./crash_rig.ts";
-import { appendSynced, checkedSeqs, codeOf, makeRun, range, readAll } from "./run_builder.ts";
+import { appendSynced, checkedSeqs, codeOf, makeRun, range, readAll, seededRandom } from "./run_builder.ts";
 
 const HEADER = 64;
 const FRAME = 132;
@@ -61,6 +61,16 @@ describe("a log that was closed", () => {
     const third = await reopenKilled(second);
     expect(third.log.recovery).toEqual({ clean: false, scannedBytes: 21 * FRAME, tornBytes: 0 });
     expect(checkedSeqs(await readAll(third.log.cursor(1)))).toEqual(range(1, 21));
+  });
+
+  test("is not taken for what it was once it is cut and has grown to the same size again", async () => {
+    const first = await filled();
+    await first.store.close();
+    const second = await openRig(first.disk.kill());
+    await second.log.truncate(20);
+    await appendSynced(second.log, { epoch: 2 });
+    const third = await openRig(second.disk.crash(seededRandom(1), 0));
+    expect([third.log.recovery.clean, third.log.tail]).toEqual([false, second.log.tail]);
   });
 
   test("is scanned when its marker is damaged or its last segment has another size", async () => {

@@ -4,7 +4,7 @@ import type { LaneStream } from "../../src/net/session.ts";
 import { within } from "./wait.ts";
 
 /** `size` bytes as they stand from `offset` on in the endless pattern. */
-export function pattern(offset: number, size: number): Uint8Array {
+export function pattern(offset: number, size: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(size);
   for (let index = 0; index < size; index++) bytes[index] = (offset + index) * 31 + ((offset + index) >> 8);
   return bytes;

@@ -2,11 +2,11 @@
 
 const DEADLINE_MS = 10_000;
 
-/** Resolves once `condition` holds; rejects with `what` after ten seconds. */
-export async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadline = performance.now() + DEADLINE_MS;
+/** Resolves once `condition` holds; rejects with `what` after ten seconds, or `deadlineMs`. */
+export async function until(condition: () => boolean, what: string, deadlineMs = DEADLINE_MS): Promise<void> {
+  const deadline = performance.now() + deadlineMs;
   while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`not within ${DEADLINE_MS} ms: ${what}`);
+    if (performance.now() > deadline) throw new Error(`not within ${deadlineMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }

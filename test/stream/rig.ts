@@ -64,7 +64,7 @@ export class Rig {
   readonly events: ReplicaEvent[] = [];
   /** Replaces the server's end for the next sessions; undefined is the real one. */
   reachable = true;
-  limits = { handshakeGraceMs: 2_000, heartbeatMs: 50, subscriptionsMax: 10, creditBytesMax: 4 << 20 };
+  limits = { handshakeGraceMs: 2_000, heartbeatMs: 50, subscriptionsMax: 10 };
 
   async channel(name: string, incarnation?: string): Promise<TestChannel> {
     const channel = await TestChannel.open(name, incarnation);

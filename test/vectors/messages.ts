@@ -20,9 +20,8 @@ export const MESSAGE_VECTORS: readonly MessageVector[] = [
       sessionId: "s9",
       heartbeatMs: 2000,
       subscriptionsMax: 1000,
-      creditBytesMax: 4194304,
     },
-    hex: "1a00000002" + "0100" + "02006e31" + "02007339" + "d0070000" + "e8030000" + "0000400000000000",
+    hex: "1200000002" + "0100" + "02006e31" + "02007339" + "d0070000" + "e8030000",
   },
   {
     message: { type: "goodbye", code: "draining", reason: "ü" },

@@ -12,6 +12,9 @@ export interface MemoryLinkOptions {
   readonly datagramLoss: number;
 }
 
+/** Deliveries without delay after which timers get a turn: two ends that always have something to say would starve them. */
+const DELIVERIES_PER_TURN_MAX = 64;
+
 /** One end of a connection in memory: messages are copied, delayed and handed to the other end in order. */
 export class MemoryLink implements MessageSocket {
   readonly tellsDrain = true;
@@ -20,6 +23,7 @@ export class MemoryLink implements MessageSocket {
   #events!: MessageSocketEvents;
   #waiting: { readonly message: Uint8Array; readonly dueMs: number }[] = [];
   #lastDueMs = 0;
+  #deliveriesInTurn = 0;
   #bufferedBytes = 0;
   #isStalled = false;
   #isDelivering = false;
@@ -97,7 +101,9 @@ export class MemoryLink implements MessageSocket {
     const { clock } = this.#options.environment;
     const dueMs = this.#waiting[0]?.dueMs ?? 0;
     const delayMs = dueMs === 0 ? 0 : dueMs - clock.monotonic();
+    this.#deliveriesInTurn = delayMs > 0 ? 0 : (this.#deliveriesInTurn + 1) % DELIVERIES_PER_TURN_MAX;
     if (delayMs > 0) clock.schedule(delayMs, deliver);
+    else if (this.#deliveriesInTurn === 0) clock.schedule(0, deliver);
     else queueMicrotask(deliver);
   }
 

@@ -69,7 +69,8 @@ export async function listenHttp(options: HttpListenOptions): Promise<HttpListen
   const server = Bun.serve({
     hostname: options.host,
     port: options.port,
-    // Bounds the head of a request; requests that are being answered get a longer one below.
+    // Bounds idle connections; requests that are being answered get a longer one below. The head of a request has a timer of
+    // its own in Bun, which ends it after about twelve seconds, whether it stalls or trickles.
     idleTimeout: headIdleSeconds(limits),
     // Beyond its own maximum Bun answers without a problem document. Ours is held by the guard around every body, and a body
     // that nobody reads is not kept (400 MiB sent to a handler that ignores them: 3 MiB more resident).

@@ -11,7 +11,7 @@ import type { AppendAnswer } from "../server/channel.ts";
 import { environment } from "../server/environment.node.ts";
 import { encodeAppend } from "../wire/stamp_run.ts";
 import { channelPath, type ClientOptions, HttpClient, ProblemError } from "./http_client.ts";
-import { print, printJson } from "./terminal.ts";
+import { print, printJson } from "./terminal.node.ts";
 
 const BATCH_BYTES_MAX = 1 << 20;
 const BATCH_ENTRIES_MAX = 10_000;

@@ -51,9 +51,3 @@ export function interruption(): AbortSignal {
   process.on("SIGTERM", () => interrupt("SIGTERM"));
   return controller.signal;
 }
-
-/** Keeps the process alive while nothing but timers of the library is under way; call the answer to let go. */
-export function holdProcess(): () => void {
-  const timer = setInterval(() => {}, 1 << 30);
-  return () => clearInterval(timer);
-}

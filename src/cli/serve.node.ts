@@ -5,7 +5,7 @@ import process from "node:process";
 import { configure, getTextFormatter } from "@logtape/logtape";
 import { createNode } from "../mod.ts";
 import type { NodeConfigInput } from "../schema/config.ts";
-import { fail, interruption, print, printJson } from "./terminal.ts";
+import { fail, interruption, print, printJson } from "./terminal.node.ts";
 
 interface ServeOptions {
   readonly config?: string;
