@@ -21,7 +21,7 @@ const RUNTIMES = ["bun", "deno", "node"];
 /** Same for all: Bun's own default is 5 s, Deno and Node have none (harness.ts holds the same number). */
 const TIMEOUT_MS = 20_000;
 /** Past this a runtime is taken to hang and is killed with all that it started. */
-const DEADLINE_MS = { unit: 20 * 60_000, browser: 20 * 60_000, long: 45 * 60_000 };
+const DEADLINE_MS = { unit: 6 * 60_000, browser: 20 * 60_000, long: 45 * 60_000 };
 
 /** Which files a lane has, and which runtimes run it unless others are named. */
 const LANES = {
