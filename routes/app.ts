@@ -2,11 +2,10 @@
 
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { getLogger } from "@logtape/logtape";
-import { Scalar } from "@scalar/hono-api-reference";
 import type { HttpHandler, MillraceNode } from "../src/server/node.ts";
-import { VERSION } from "../src/server/node.ts";
 import { appendRoutes } from "./append.ts";
 import { channelRoutes } from "./channels.ts";
+import { addDocs } from "./docs.ts";
 import { guard } from "./guard.ts";
 import { nodeRoutes } from "./node.ts";
 import { pageRoutes } from "./page.ts";
@@ -16,22 +15,12 @@ import { readRoutes } from "./read.ts";
 const logger = getLogger(["millrace", "http"]);
 const METHODS = ["GET", "PUT", "POST", "DELETE"];
 
-export const API_INFO = {
-  openapi: "3.1.0",
-  info: {
-    title: "Millrace control API",
-    version: VERSION,
-    description: "Channels of a replicated append-only log: create them, append to them, read and follow them.",
-  },
-};
-
 /** The app that serves `node`. */
 export function createApp(node: MillraceNode): OpenAPIHono {
   const app = new OpenAPIHono();
   app.use("*", guard(node.config));
   for (const routes of [channelRoutes, appendRoutes, readRoutes, nodeRoutes, pageRoutes]) app.route("/", routes(node));
-  app.doc31("/openapi.json", API_INFO);
-  app.get("/docs", Scalar({ url: "/openapi.json", pageTitle: "Millrace control API" }));
+  addDocs(app);
   app.notFound((context) => {
     const { method, path } = context.req;
     const others = METHODS.filter((other) => other !== method && hasRoute(app, other, path));

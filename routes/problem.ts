@@ -63,6 +63,11 @@ const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
   draining: { status: 503, title: "The channel or the node goes away", retryable: true },
 };
 
+/** Every kind of problem, with its code. */
+export function problemKinds(): (ProblemKind & { code: string })[] {
+  return Object.entries(PROBLEMS).map(([code, kind]) => ({ code, ...kind }));
+}
+
 /** A fault found by a route itself. `extra` members go into the document. */
 export class Fault extends Error {
   override name = "Fault";

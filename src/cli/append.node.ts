@@ -16,6 +16,8 @@ import { print, printJson } from "./terminal.node.ts";
 const BATCH_BYTES_MAX = 1 << 20;
 const BATCH_ENTRIES_MAX = 10_000;
 const TRIES_MAX = 6;
+/** How long a batch that is not full waits for more input. */
+const LINGER_MS = 5;
 const NEWLINE = 10;
 
 export interface AppendOptions extends ClientOptions {
@@ -55,30 +57,82 @@ export async function append(channel: string, file: string | undefined, options:
   }
 }
 
-/** Lines of `input` in batches; a last line without a newline counts. The next batch is read while one is being used. */
+/**
+ * Lines of `input` in batches; a last line without a newline counts. A batch ends when it is full, or when no more input
+ * comes for a moment: a line that somebody typed does not wait for the next one.
+ */
 async function* batches(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array[]> {
-  let lines: Uint8Array[] = [];
-  let byteLength = 0;
-  let rest: Uint8Array[] = [];
-  for await (const chunk of input) {
+  const chunks = input[Symbol.asyncIterator]();
+  const read = () => {
+    const next = chunks.next();
+    // Told when it is awaited, which may be after the batch before it was sent.
+    next.catch(() => {});
+    return next;
+  };
+  const splitter = new LineSplitter();
+  let next = read();
+  for (;;) {
+    const { value: chunk, done } = await next;
+    if (done) break;
+    next = read();
+    for (const line of splitter.push(chunk)) if (splitter.keep(line)) yield splitter.takeBatch();
+    if (splitter.hasLines && !await comesSoon(next)) yield splitter.takeBatch();
+  }
+  splitter.end();
+  if (splitter.hasLines) yield splitter.takeBatch();
+}
+
+/** Whether `next` settles within LINGER_MS. */
+function comesSoon(next: Promise<unknown>): Promise<boolean> {
+  const came = next.then(() => true, () => true);
+  return Promise.race([came, sleep(environment.clock, LINGER_MS).then(() => false)]);
+}
+
+/** Cuts chunks into lines and gathers these into batches. */
+class LineSplitter {
+  #lines: Uint8Array[] = [];
+  #byteLength = 0;
+  #rest: Uint8Array[] = [];
+
+  get hasLines(): boolean {
+    return this.#lines.length > 0;
+  }
+
+  /** The lines that `chunk` completes. What it leaves unfinished is kept once all of them are taken. */
+  *push(chunk: Uint8Array): Generator<Uint8Array> {
     let at = 0;
     for (let end = chunk.indexOf(NEWLINE); end !== -1; end = chunk.indexOf(NEWLINE, at)) {
-      rest.push(chunk.subarray(at, end));
-      const line = concatBytes(rest);
-      rest = [];
-      lines.push(line);
-      byteLength += line.byteLength;
+      this.#rest.push(chunk.subarray(at, end));
       at = end + 1;
-      if (byteLength >= BATCH_BYTES_MAX || lines.length >= BATCH_ENTRIES_MAX) {
-        yield lines;
-        lines = [];
-        byteLength = 0;
-      }
+      yield this.#takeRest();
     }
-    if (at < chunk.byteLength) rest.push(chunk.subarray(at));
+    if (at < chunk.byteLength) this.#rest.push(chunk.subarray(at));
   }
-  if (rest.length > 0) lines.push(concatBytes(rest));
-  if (lines.length > 0) yield lines;
+
+  /** Adds `line` to the batch; true where that is full now. */
+  keep(line: Uint8Array): boolean {
+    this.#lines.push(line);
+    this.#byteLength += line.byteLength;
+    return this.#byteLength >= BATCH_BYTES_MAX || this.#lines.length >= BATCH_ENTRIES_MAX;
+  }
+
+  takeBatch(): Uint8Array[] {
+    const lines = this.#lines;
+    this.#lines = [];
+    this.#byteLength = 0;
+    return lines;
+  }
+
+  /** No more input: what is left is the last line. */
+  end(): void {
+    if (this.#rest.length > 0) this.keep(this.#takeRest());
+  }
+
+  #takeRest(): Uint8Array {
+    const line = concatBytes(this.#rest);
+    this.#rest = [];
+    return line;
+  }
 }
 
 async function send(

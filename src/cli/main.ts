@@ -1,21 +1,27 @@
 #!/usr/bin/env node
-// The `millrace` program. Exit codes: 0 done, 1 failed, 2 bad usage.
+// The `millrace` program. Exit codes: 0 done, 1 failed, 2 bad usage. A command's own code is loaded when it is called: all of
+// it takes a few hundred milliseconds.
 
 import process from "node:process";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { holdProcess } from "../server/environment.node.ts";
-import { VERSION } from "../server/node.ts";
-import { append } from "./append.node.ts";
+import { VERSION } from "../server/version.ts";
 import { createChannel, deleteChannel, listChannels } from "./channels.ts";
-import { serve } from "./serve.node.ts";
+import { TAIL_TRANSPORTS } from "./tail_transports.ts";
 import { status } from "./status.ts";
-import { tail, TAIL_TRANSPORTS } from "./tail.ts";
 import { fail } from "./terminal.node.ts";
 
 function wholeNumber(text: string): number {
   const number = Number(text);
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(number)) throw new InvalidArgumentError("allowed is a whole number");
   return number;
+}
+
+function httpAddress(text: string): string {
+  if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) {
+    throw new InvalidArgumentError("allowed is an http or https address, such as http://127.0.0.1:4437");
+  }
+  return text;
 }
 
 const list = (text: string) => text.split(",").map((item) => item.trim()).filter((item) => item !== "");
@@ -39,7 +45,7 @@ function makeProgram(): Command {
     .option("--hosts <list>", "other host names by which this node is reached", list)
     .option("--allow-anonymous", "listen beyond loopback although anyone may then read and append")
     .option("--json", "print machine-readable lines")
-    .action(serve);
+    .action(async (options) => await (await import("./serve.node.ts")).serve(options));
   client(program.command("append <channel> [file]"))
     .description("append each line of a file, or of standard input (-), as an entry")
     .addOption(
@@ -47,14 +53,14 @@ function makeProgram(): Command {
         "quorum",
       ),
     )
-    .action(append);
+    .action(async (channel, file, options) => await (await import("./append.node.ts")).append(channel, file, options));
   client(program.command("tail <channel>"))
     .description("print entries, each with a newline")
     .option("--from <seq>", "first entry", wholeNumber, 0)
     .option("--limit <count>", "stop after so many entries", wholeNumber)
     .option("--follow", "wait for more at the tail")
     .addOption(new Option("--transport <name>", "how entries come").choices(TAIL_TRANSPORTS).default("http"))
-    .action(tail);
+    .action(async (channel, options) => await (await import("./tail.ts")).tail(channel, options));
   const channels = client(program.command("channels")).description("list channels").action(listChannels);
   client(channels.command("create <name>")).description("create a channel").action(createChannel);
   client(channels.command("delete <name>")).description("delete a channel and its entries for good").action(
@@ -68,7 +74,8 @@ function makeProgram(): Command {
 function client(command: Command): Command {
   return command
     .addOption(
-      new Option("--url <address>", "address of the node").env("MILLRACE_URL").default("http://127.0.0.1:4437"),
+      new Option("--url <address>", "address of the node").env("MILLRACE_URL").default("http://127.0.0.1:4437")
+        .argParser(httpAddress),
     )
     .addOption(new Option("--token <token>", "capability token").env("MILLRACE_TOKEN"))
     .option("--json", "print machine-readable lines");

@@ -5,7 +5,7 @@ import process from "node:process";
 import { configure, getTextFormatter } from "@logtape/logtape";
 import { createNode } from "../mod.ts";
 import type { NodeConfigInput } from "../schema/config.ts";
-import { fail, interruption, print, printJson } from "./terminal.node.ts";
+import { fail, interruption, print, printJson, UsageError } from "./terminal.node.ts";
 
 interface ServeOptions {
   readonly config?: string;
@@ -16,7 +16,8 @@ interface ServeOptions {
 /** Environment variables and the fields they set. */
 const FROM_ENVIRONMENT: Readonly<Record<string, (text: string) => Record<string, unknown>>> = {
   MILLRACE_HOST: (host) => ({ host }),
-  MILLRACE_PORT: (port) => ({ port: Number(port) }),
+  // What is no number stays as it is, so that the schema names what was found.
+  MILLRACE_PORT: (port) => ({ port: /^\d+$/.test(port) ? Number(port) : port }),
   MILLRACE_DATA: (data) => ({ data }),
   MILLRACE_STORE: (store) => ({ store }),
   MILLRACE_NODE_ID: (nodeId) => ({ nodeId }),
@@ -62,12 +63,19 @@ function greeting(
 async function fromFile(path: string | undefined): Promise<Record<string, unknown>> {
   const named = path ?? process.env["MILLRACE_CONFIG"];
   if (named === undefined) return {};
-  const text = await readFile(named, "utf8");
+  const text = await readFile(named, "utf8").catch((cause) => {
+    throw new UsageError(`${named} cannot be read`, { cause });
+  });
+  let fields: unknown;
   try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new RangeError(`${named} is not JSON`, { cause: error });
+    fields = JSON.parse(text);
+  } catch (cause) {
+    throw new UsageError(`${named} is not JSON`, { cause });
   }
+  if (typeof fields !== "object" || fields === null || Array.isArray(fields)) {
+    throw new UsageError(`${named} has ${text.trim().slice(0, 40)}, allowed is a JSON object of fields`);
+  }
+  return fields as Record<string, unknown>;
 }
 
 function fromEnvironment(): Record<string, unknown> {

@@ -11,10 +11,10 @@ import { Connection } from "../stream/connection.ts";
 import { Replica, type ReplicaEvent } from "../stream/replica.ts";
 import { replicaSlices } from "../stream/replica_entries.ts";
 import { entriesOf, EntryType } from "../wire/frame.ts";
+import type { TailTransport } from "./tail_transports.ts";
 import { channelPath, type ClientOptions, HttpClient } from "./http_client.ts";
 import { interruption, print } from "./terminal.node.ts";
 
-export const TAIL_TRANSPORTS = ["http", "websocket", "webtransport"] as const;
 /** Entries that were received and not yet printed may take this much memory. */
 const UNPRINTED_BYTES_MAX = 8 << 20;
 const ENTRY_BYTES_MAX = 1 << 30;
@@ -28,7 +28,7 @@ export interface TailOptions extends ClientOptions {
   readonly from: number;
   readonly limit?: number;
   readonly follow?: boolean;
-  readonly transport: (typeof TAIL_TRANSPORTS)[number];
+  readonly transport: TailTransport;
 }
 
 export async function tail(channel: string, options: TailOptions): Promise<void> {

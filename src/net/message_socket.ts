@@ -5,7 +5,12 @@ export interface MessageSocket {
   readonly peerAddress: string;
   /** Whether the socket calls `drained`; where it does not, the session polls `bufferedBytes` while something waits. */
   readonly tellsDrain: boolean;
-  /** Hands one message to the socket, which never refuses it. The bytes do not change afterwards. */
+  /**
+   * Where slices are put together, for a socket that is done with a message's bytes when `send` returns; at least the largest
+   * message long, and may be shared by many sockets. Without it each slice gets an array of its own.
+   */
+  readonly scratch?: Uint8Array;
+  /** Hands one message to the socket, which never refuses it. Without `scratch`, the bytes do not change afterwards. */
   send(message: Uint8Array): void;
   /** Bytes handed over and not yet sent. */
   bufferedBytes(): number;

@@ -173,7 +173,7 @@ export class MultiplexedSession implements Session, MessageSocketEvents {
   #flush(): void {
     if (this.#life.end) return;
     while (this.#socket.bufferedBytes() < this.#handoverBytesMax) {
-      const message = this.#multiplexer.take();
+      const message = this.#multiplexer.take(this.#socket.scratch);
       if (message === undefined) break;
       this.#socket.send(message);
     }

@@ -112,21 +112,22 @@ export class Multiplexer {
 
   /**
    * The next message for the transport, or `undefined` where nothing may be sent now. Grants go first, since a peer waits for
-   * them; then control, ack, the datagram, message, log, restore.
+   * them; then control, ack, the datagram, message, log, restore. A slice is put together in `scratch` where one is given: it
+   * is then good until the next call with the same.
    */
-  take(): Uint8Array | undefined {
+  take(scratch?: Uint8Array): Uint8Array | undefined {
     if (this.#grantsPending > 0) return this.#takeGrants();
     for (const lane of LANES_BY_PRIORITY) {
       if (lane === Lane.message && this.#datagram !== undefined) return this.#takeDatagram();
       const size = Math.min(sendableBytes(this.#lanes[lane]!), this.#options.laneSliceBytesMax);
-      if (size > 0) return this.#takeSlice(lane, size);
+      if (size > 0) return this.#takeSlice(lane, size, scratch);
     }
     return undefined;
   }
 
-  #takeSlice(lane: Lane, size: number): Uint8Array {
+  #takeSlice(lane: Lane, size: number, scratch?: Uint8Array): Uint8Array {
     const state = this.#lanes[lane]!;
-    const message = new Uint8Array(1 + size);
+    const message = scratch?.subarray(0, 1 + size) ?? new Uint8Array(1 + size);
     message[0] = lane;
     state.outgoing.copyInto(message.subarray(1));
     state.sentBytes += size;

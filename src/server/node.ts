@@ -17,8 +17,8 @@ import { environment } from "./environment.node.ts";
 import { currentRuntime, type Runtime } from "./runtime.node.ts";
 import { Sessions } from "./sessions.ts";
 import { makeDirectory, readState, writeState } from "./state_file.node.ts";
+import { VERSION } from "./version.ts";
 
-export const VERSION = "0.1.0";
 const logger = getLogger(["millrace", "node"]);
 
 export type HttpHandler = (request: Request, info: { peerAddress: string }) => Response | Promise<Response>;

@@ -2,7 +2,7 @@
 // same transport on the same runtime. Server and replica are two processes, as are the two ends of the pump.
 
 import { type BenchOptions, GIB, median, MIB, type Row, short } from "./benchmark.ts";
-import type { Child, RuntimeName } from "./child.ts";
+import type { Child, Message, RuntimeName } from "./child.ts";
 import { diskLimit } from "./disk_limit.ts";
 import { type LogState, makeBody, Server } from "./server.ts";
 import { inWorkspace, type Workspace } from "./workspace.ts";
@@ -17,11 +17,18 @@ export interface CatchUp {
   readonly ratioAtLeast: number;
 }
 
-/** Measures of one round, in MiB/s; the replica into memory shows what the disk costs. */
+/** One transfer: its speed, and what it cost both ends. */
+interface Transfer {
+  readonly mibPerSecond: number;
+  readonly senderSeconds: number;
+  readonly receiverSeconds: number;
+}
+
+/** The replica into memory shows what the disk costs. `disk` is in MiB/s. */
 interface Round {
-  readonly durable: number;
-  readonly memory: number;
-  readonly pump: number;
+  readonly durable: Transfer;
+  readonly memory: Transfer;
+  readonly pump: Transfer;
   readonly disk: number;
 }
 
@@ -36,69 +43,85 @@ export function runCatchUp(catchUp: CatchUp, options: BenchOptions): Promise<rea
     const { event: _, ...address } = await pump.next("listening");
     const measured: Round[] = [];
     for (let round = 0; round < rounds; round++) {
-      const pumped = await runPump(workspace, catchUp, { bytes: full.bytes, address: JSON.stringify(address) });
+      const asked = { server: pump, bytes: full.bytes, address: JSON.stringify(address) };
+      const pumped = await runPump(workspace, catchUp, asked);
       const durable = await runReplica(workspace, catchUp, { server, full, store: "segments" });
       const memory = await runReplica(workspace, catchUp, { server, full, store: "memory" });
       const disk = diskLimit(workspace, full.bytes);
       measured.push({ durable, memory, pump: pumped, disk });
-      const cells = Object.entries(measured[round]!).map(([name, value]) => `${name} ${short(value)}`).join(", ");
-      say(`  round ${round + 1}: ${cells} MiB/s`);
+      const told = [`pump ${tell(pumped)}`, `durable ${tell(durable)}`, `memory ${tell(memory)}`, `disk ${short(disk)}`];
+      say(`  round ${round + 1}: ${told.join(", ")} MiB/s`);
     }
     return rowsOf(catchUp, measured);
   });
 }
 
+/** Speed, and in brackets the processor seconds of sender + receiver. */
+function tell({ mibPerSecond, senderSeconds, receiverSeconds }: Transfer): string {
+  return `${short(mibPerSecond)} (cpu ${short(senderSeconds)} + ${short(receiverSeconds)} s)`;
+}
+
 function rowsOf({ runtime, transport, ratioAtLeast }: CatchUp, rounds: readonly Round[]): Row[] {
-  const of = (name: keyof Round) => median(rounds.map((round) => round[name]));
+  const of = (name: "durable" | "memory" | "pump") => median(rounds.map((round) => round[name].mibPerSecond));
+  const disk = median(rounds.map((round) => round.disk));
   const where = `${transport}, ${runtime}`;
   const control = { what: "bare pump", value: of("pump") };
   const unit = "MiB/s";
-  const target = { atLeast: ratioAtLeast };
-  const disk = of("disk");
-  const note = `the disk takes ${short(disk)} MiB/s, ${short(disk / control.value)} of the pump: no ratio can be above that`;
+  const note = `this disk alone is ${short(disk / control.value)} of the pump: no durable ratio can be above that`;
   return [
-    { what: `catch-up, durable (${where})`, unit, value: of("durable"), control, target, note },
+    {
+      what: `catch-up, durable (${where})`,
+      unit,
+      value: of("durable"),
+      control,
+      target: { atLeast: ratioAtLeast },
+      note,
+    },
     { what: `catch-up, in memory (${where})`, unit, value: of("memory"), control },
     {
       what: `catch-up, durable (${where})`,
       unit,
       value: of("durable"),
-      control: { what: "disk", value: disk },
+      control: { what: "disk alone", value: disk },
     },
   ];
 }
 
-async function runPump(
+/** Runs `receiver` to its end beside `sender`; its own time from before connecting counts. */
+async function transfer(bytes: number, sender: Child, receiver: Child): Promise<Transfer & { done: Message }> {
+  const before = sender.processorSeconds ?? NaN;
+  const done = await receiver.next("done");
+  const senderSeconds = (sender.processorSeconds ?? NaN) - before;
+  await receiver.stop();
+  const mibPerSecond = bytes / MIB / (Number(done["ms"]) / 1000);
+  return { mibPerSecond, senderSeconds, receiverSeconds: Number(done["cpuMs"]) / 1000, done };
+}
+
+function runPump(
   workspace: Workspace,
   { runtime, pump }: CatchUp,
-  { bytes, address }: { bytes: number; address: string },
-): Promise<number> {
-  const client = workspace.start(runtime, pump, ["client", bytes, address]);
-  const { ms } = await client.next("done");
-  await client.stop();
-  return bytes / MIB / (Number(ms) / 1000);
+  { server, bytes, address }: { server: Child; bytes: number; address: string },
+): Promise<Transfer> {
+  return transfer(bytes, server, workspace.start(runtime, pump, ["client", bytes, address]));
 }
 
 async function runReplica(
   workspace: Workspace,
   { runtime, transport }: CatchUp,
   { server, full, store }: { server: Server; full: LogState; store: "segments" | "memory" },
-): Promise<number> {
+): Promise<Transfer> {
   const root = workspace.path();
   const args = ["--url", server.url, "--channel", server.channel, "--transport", transport, "--until", full.commit];
   const replica = workspace.start(runtime, "test/bench/programs/replica.ts", [...args, "--store", store, "--root", root]);
-  const { ms } = await equalTo(replica, full);
-  await replica.stop();
+  const transferred = await transfer(full.bytes, server.child, replica);
   workspace.remove(root);
-  return full.bytes / MIB / (Number(ms) / 1000);
+  checkEqual(transferred.done, full);
+  return transferred;
 }
 
-/** What the replica said at its end. @throws where its copy is not the server's. */
-export async function equalTo(replica: Child, { nextSeq, chain }: LogState) {
-  const done = await replica.next("done");
-  if (done["nextSeq"] !== nextSeq || done["chain"] !== chain) {
-    const found = `${done["nextSeq"]} with chain ${done["chain"]}`;
-    throw new Error(`the replica ends at entry ${found}, the server at ${nextSeq} with chain ${chain}`);
-  }
-  return done;
+/** @throws where the copy that a replica told of is not the server's. */
+export function checkEqual(done: Message, { nextSeq, chain }: LogState): void {
+  if (done["nextSeq"] === nextSeq && done["chain"] === chain) return;
+  const found = `${done["nextSeq"]} with chain ${done["chain"]}`;
+  throw new Error(`the replica ends at entry ${found}, the server at ${nextSeq} with chain ${chain}`);
 }

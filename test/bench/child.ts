@@ -13,6 +13,11 @@ export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 /** What a program says: one JSON object a line, told apart by `event`. */
 export type Message = { readonly event: string; readonly [field: string]: unknown };
 
+/** USER_HZ, the same on every Linux. */
+const TICKS_PER_SECOND = 100;
+/** A program that says nothing for this long hangs. */
+const SILENCE_MS_MAX = 600_000;
+
 const COMMANDS: Readonly<Record<RuntimeName, readonly string[]>> = {
   bun: ["bun"],
   deno: ["deno", "run", "-A"],
@@ -57,9 +62,7 @@ export class Child {
       if (this.#exit !== undefined) {
         throw new Error(`${this.#name} ended (${this.#exit}) before "${event}":\n${this.#errors}`);
       }
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
+      await this.#woken(event);
     }
   }
 
@@ -78,6 +81,17 @@ export class Child {
     }
   }
 
+  /** Seconds of processor time that the process has used, its threads and the kernel for it; undefined where the system does not tell. */
+  get processorSeconds(): number | undefined {
+    try {
+      const stat = readFileSync(`/proc/${this.pid}/stat`, "utf8");
+      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+    } catch {
+      return undefined;
+    }
+  }
+
   /** Ends the process, at the latest after ten seconds. */
   async stop(): Promise<void> {
     if (this.#exit !== undefined) return;
@@ -86,6 +100,15 @@ export class Child {
     const timer = setTimeout(() => this.#process.kill("SIGKILL"), 10_000);
     await closed;
     clearTimeout(timer);
+  }
+
+  async #woken(event: string): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await new Promise<void>((resolve, reject) => {
+      this.#wake = resolve;
+      const silent = () => reject(new Error(`${this.#name} says no "${event}" within ${SILENCE_MS_MAX} ms`));
+      timer = setTimeout(silent, SILENCE_MS_MAX);
+    }).finally(() => clearTimeout(timer));
   }
 
   #ended(how: string): void {

@@ -71,20 +71,22 @@ try {
   await server.create(CHANNEL);
   await using opened = await openPage(browser, `${server.url}/#${CHANNEL}`);
   const { page } = opened;
-  await waitFor(() => page.evaluate(() => window.millrace?.status?.connection === "connected" || undefined), {
+  await waitFor(() => page.evaluate(() => globalThis.millrace?.status?.connection === "connected" || undefined), {
     what: "the copy",
   });
   const show = (what: string, result: unknown) => process.stdout.write(`${what}: ${JSON.stringify(result)}\n`);
   show("idle", await watchFrames(page, 5_000));
   const stop = new AbortController();
   const loading = load(server, stop.signal);
-  await waitFor(() => page.evaluate(() => window.millrace!.receivedCount > 0 || undefined), { what: "entries" });
+  await waitFor(() => page.evaluate(() => globalThis.millrace!.receivedCount > 0 || undefined), { what: "entries" });
   show(`at ${entriesPerSecond} entries/s`, await watchFrames(page, seconds * 1000));
   show("rows in the document", await page.locator(".entry").count());
   show("nodes in the document", await page.locator("*").count());
-  const heap = await page.evaluate(() => (performance as unknown as { memory: { usedJSHeapSize: number } }).memory);
-  show("heap MiB", Math.round(heap.usedJSHeapSize / 2 ** 20));
-  show("lag", await page.evaluate(() => window.millrace!.status!.lagEntries));
+  const heap = await page.evaluate(() =>
+    (performance as unknown as { memory: { usedJSHeapSize: number } }).memory.usedJSHeapSize
+  );
+  show("heap MiB", Math.round(heap / 2 ** 20));
+  show("lag", await page.evaluate(() => globalThis.millrace!.status!.lagEntries));
   stop.abort();
   show("appended a second", await loading);
 } finally {

@@ -67,13 +67,16 @@ try {
     const { appended } = await appending;
     const status = await waitFor(
       () =>
-        opened.page.evaluate((count) => window.millrace!.receivedCount >= count && window.millrace!.status, appended)
+        opened.page.evaluate(
+          (count) => globalThis.millrace!.receivedCount >= count && globalThis.millrace!.status,
+          appended,
+        )
           .then((found) => found || undefined),
       { what: "all entries in the page" },
     );
     process.stdout.write(`${appended} entries by CLI, ${JSON.stringify(status)}\n`);
     await waitFor(
-      () => opened.page.evaluate(() => window.millrace!.verdict.kind === "equal" || undefined),
+      () => opened.page.evaluate(() => globalThis.millrace!.verdict.kind === "equal" || undefined),
       { what: "a verdict" },
     );
     await opened.page.screenshot({ path: `${RESULTS}console-after-cli.png` });
@@ -82,7 +85,7 @@ try {
   for (const [name, options] of Object.entries(VIEWS)) {
     await using opened = await openPage(browser, `${server.url}/#${CHANNEL}`, options);
     await waitFor(
-      () => opened.page.evaluate(() => window.millrace!.receivedCount > 25_000 || undefined),
+      () => opened.page.evaluate(() => globalThis.millrace!.receivedCount > 25_000 || undefined),
       { what: "entries in the page" },
     );
     await opened.page.screenshot({ path: `${RESULTS}console-${name}.png`, fullPage: true });
@@ -94,7 +97,7 @@ try {
   }
   {
     await using opened = await openPage(browser, `${server.url}/#${CHANNEL}`, { colorScheme: "dark" });
-    await waitFor(() => opened.page.evaluate(() => window.millrace!.receivedCount > 500 || undefined), {
+    await waitFor(() => opened.page.evaluate(() => globalThis.millrace!.receivedCount > 500 || undefined), {
       what: "entries",
     });
     stop.abort();

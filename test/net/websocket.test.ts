@@ -98,7 +98,7 @@ describe("WebSocket listener, upgrades", () => {
       const connection = raw(listening);
       connection.send(upgradeHead(listening.listener.url, options));
       await until(() => connection.received.includes(`"code":"${code}"`), "the refusal");
-      expect(connection.received).toMatch(new RegExp(`^${`HTTP/1.1 ${status} `.trim()} `));
+      expect(connection.received.slice(0, 13)).toBe(`HTTP/1.1 ${status} `);
       expect(connection.received.toLowerCase()).toContain("content-type: application/problem+json");
       expect(listening.sessions).toEqual([]);
     });
@@ -115,7 +115,7 @@ describe("WebSocket listener, upgrades", () => {
     const connection = raw(listening);
     connection.send(upgradeHead(listening.listener.url, { headers: { Origin: "https://example.org" } }));
     await until(() => connection.received.includes("\r\n\r\nno"), "the refusal");
-    expect(connection.received).toMatch(new RegExp(`^${"HTTP/1.1 429 ".trim()} `));
+    expect(connection.received.slice(0, 13)).toBe("HTTP/1.1 429 ");
     expect(connection.received.toLowerCase()).toContain("retry-after: 7");
     expect(asked).toEqual([["/v1/replicate", "https://example.org", "127.0.0.1"]]);
   });
@@ -264,7 +264,7 @@ describe("HTTP beside it", () => {
         "both answers",
       )
         .finally(() => clearInterval(drip));
-      for (const { received } of [stalled, trickling]) expect(received).toMatch(new RegExp(`^${"HTTP/1.1 408 ".trim()} `));
+      for (const { received } of [stalled, trickling]) expect(received.slice(0, 13)).toBe("HTTP/1.1 408 ");
       expect(listening.errors).toEqual([]);
     });
   }

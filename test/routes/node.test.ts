@@ -103,7 +103,7 @@ describe("the OpenAPI document", () => {
   });
 
   test("has every route of the API, and no other", () => {
-    const isPage = (path: string) => path === "/docs" || /^\/([\w-]+\.\w+)?$/.test(path);
+    const isPage = (path: string) => path.startsWith("/docs") || /^\/([\w-]+\.\w+)?$/.test(path);
     const routes = createApp(running.node).routes
       .filter(({ method, path }) => method !== "ALL" && !isPage(path))
       .map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, "{$1}")}`);
@@ -151,5 +151,14 @@ describe("what there is not", () => {
   test("every problem has a request id of its own", async () => {
     const answers = await Promise.all(Array.from({ length: 20 }, () => api.call("GET", "/nowhere")));
     expect(new Set(answers.map(({ body }) => body["requestId"])).size).toBe(20);
+  });
+});
+
+describe("the page of problems", () => {
+  test("has an anchor for the type of a problem", async () => {
+    const refusal = await (await fetch(`${running.url}/nowhere`)).json() as { type: string };
+    const [path, anchor] = refusal.type.split("#");
+    const page = await (await fetch(`${running.url}${path}`)).text();
+    expect(page).toContain(`id="${anchor}"`);
   });
 });

@@ -3,12 +3,18 @@
 
 import type { Entry } from "../../src/wire/frame.ts";
 import type { EntryBuffer } from "./entry_buffer.ts";
-import { EntryRow } from "./entry_row.ts";
+import { formatCount } from "./format.ts";
+import { EntryRow, SELECTED_ID } from "./entry_row.ts";
 
 /** Lines in the document at most. */
 export const ROWS_MAX = 300;
 /** Lines drawn above and below what is in sight, so that scrolling shows no gaps. */
-const OVERSCAN_ROWS = 8;
+const OVERSCAN_ROWS = 4;
+/**
+ * While the list is at its end, the spacer may be off by this share: a height or a scroll position that changed with every
+ * frame would cost more than all the text (a third of the page's time at 5,000 entries/s).
+ */
+const SPACER_SLACK = 0.2;
 /** This close to the end counts as being there. */
 const END_TOLERANCE_PX = 6;
 
@@ -28,8 +34,12 @@ export class EntryList {
   #rowPx = 28;
   #viewPx = 0;
   #scrollPx = 0;
-  #totalPx = 0;
-  #firstRow = -1;
+  /** Height of the spacer. */
+  #spacerPx = 0;
+  /** By how much the spacer is higher than the entries need: they are at its end. */
+  #shiftPx = 0;
+  #rowsPx = -1;
+  #seqDigits = 0;
   #droppedCount = 0;
   #isAtEnd = true;
   #selected: Entry | undefined;
@@ -67,6 +77,7 @@ export class EntryList {
     if (this.#selected === undefined) this.#wasAtEnd = this.#isAtEnd;
     this.#selected = entry;
     this.#isAtEnd = entry === undefined && this.#wasAtEnd;
+    this.draw();
     this.#options.onChange();
   }
 
@@ -77,26 +88,46 @@ export class EntryList {
 
   /** Called once per animation frame at most. Reads no layout: what it needs was learned from events. */
   draw(): void {
-    const { viewport, spacer, rows } = this.#options;
-    const total = this.#buffer.length * this.#rowPx;
-    if (total !== this.#totalPx) spacer.style.height = `${total}px`;
-    this.#totalPx = total;
-    const dropped = (this.#buffer.droppedCount - this.#droppedCount) * this.#rowPx;
-    this.#droppedCount = this.#buffer.droppedCount;
-    const end = Math.max(0, total - this.#viewPx);
-    const scroll = this.#isAtEnd ? end : Math.min(end, Math.max(0, this.#scrollPx - dropped));
-    if (scroll !== this.#scrollPx) viewport.scrollTop = this.#scrollPx = scroll;
-    const first = Math.max(0, Math.floor(scroll / this.#rowPx) - OVERSCAN_ROWS);
-    if (first !== this.#firstRow) rows.style.transform = `translateY(${first * this.#rowPx}px)`;
-    this.#firstRow = first;
+    this.#place();
+    const contentPx = this.#scrollPx - this.#shiftPx;
+    const first = Math.max(0, Math.floor(contentPx / this.#rowPx) - OVERSCAN_ROWS);
+    const { viewport, rows } = this.#options;
+    const rowsPx = this.#shiftPx + first * this.#rowPx;
+    if (rowsPx !== this.#rowsPx) rows.style.transform = `translateY(${rowsPx}px)`;
+    this.#rowsPx = rowsPx;
     for (const [index, row] of this.#rows.entries()) {
       const entry = this.#buffer.at(first + index);
       row.show(entry, entry !== undefined && entry === this.#selected);
     }
-    const active = this.#selected ? `entry-${this.#selected.seq}` : "";
+    this.#widen();
+    const active = this.#selected ? SELECTED_ID : "";
     if (viewport.getAttribute("aria-activedescendant") !== active) {
       viewport.setAttribute("aria-activedescendant", active);
     }
+  }
+
+  /** Gives the spacer its height and the view its place in it, where they are not right already. */
+  #place(): void {
+    const { viewport, spacer } = this.#options;
+    const total = this.#buffer.length * this.#rowPx;
+    const droppedPx = (this.#buffer.droppedCount - this.#droppedCount) * this.#rowPx;
+    this.#droppedCount = this.#buffer.droppedCount;
+    const before = this.#scrollPx - this.#shiftPx - droppedPx;
+    const isNear = total > this.#viewPx && Math.abs(this.#spacerPx - total) <= SPACER_SLACK * total;
+    const height = this.#isAtEnd && isNear ? this.#spacerPx : total;
+    if (height !== this.#spacerPx) spacer.style.height = `${height}px`;
+    this.#spacerPx = height;
+    this.#shiftPx = height - total;
+    const end = Math.max(0, height - this.#viewPx);
+    const scroll = this.#isAtEnd ? end : Math.min(end, Math.max(0, before));
+    if (scroll !== this.#scrollPx) viewport.scrollTop = this.#scrollPx = scroll;
+  }
+
+  /** Makes room for the digits of the highest seq: lines whose columns have fixed widths are laid out faster. */
+  #widen(): void {
+    const digits = formatCount(this.#buffer.at(this.#buffer.length - 1)?.seq ?? 0).length;
+    if (digits !== this.#seqDigits) this.#options.rows.style.setProperty("--seq", `${digits}ch`);
+    this.#seqDigits = digits;
   }
 
   #resized(): void {
@@ -106,7 +137,6 @@ export class EntryList {
     const wanted = Math.min(ROWS_MAX, Math.ceil(this.#viewPx / this.#rowPx) + 2 * OVERSCAN_ROWS);
     while (this.#rows.length < wanted) {
       const row = new EntryRow();
-      row.root.hidden = true;
       this.#rows.push(row);
       rows.append(row.root);
     }
@@ -120,7 +150,7 @@ export class EntryList {
     const { viewport } = this.#options;
     this.#scrollPx = viewport.scrollTop;
     // Of what was last drawn: entries that came since do not make a reader at the end one who scrolled up.
-    const isAtEnd = this.#scrollPx >= this.#totalPx - this.#viewPx - END_TOLERANCE_PX;
+    const isAtEnd = this.#scrollPx >= this.#spacerPx - this.#viewPx - END_TOLERANCE_PX;
     this.#isAtEnd = isAtEnd && this.#selected === undefined;
     this.#options.onChange();
   }

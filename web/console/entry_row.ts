@@ -5,18 +5,28 @@ import { element } from "./element.ts";
 import { formatBytes, formatCount, formatTime } from "./format.ts";
 import { previewPayload } from "./payload_text.ts";
 
+/** Id of the line that shows the chosen entry. */
+export const SELECTED_ID = "entry-selected";
+
 export class EntryRow {
   readonly root: HTMLElement;
-  readonly #seq = element("span", { class: "seq" });
-  readonly #time = element("span", { class: "time" });
-  readonly #payload = element("span", { class: "payload" });
-  readonly #size = element("span", { class: "size" });
+  readonly #seq = new Text();
+  readonly #time = new Text();
+  readonly #payload = new Text();
+  readonly #size = new Text();
+  readonly #payloadCell = element("span", { class: "payload" }, this.#payload);
   #entry: Entry | undefined;
   #isSelected = false;
 
   constructor() {
     this.root = element("div", { class: "entry", role: "option", "aria-selected": "false" });
-    this.root.append(this.#seq, this.#time, this.#payload, this.#size);
+    this.root.hidden = true;
+    this.root.append(
+      element("span", { class: "seq" }, this.#seq),
+      element("span", { class: "time" }, this.#time),
+      this.#payloadCell,
+      element("span", { class: "size" }, this.#size),
+    );
   }
 
   get entry(): Entry | undefined {
@@ -26,22 +36,28 @@ export class EntryRow {
   /** Shows `entry`, or nothing. */
   show(entry: Entry | undefined, isSelected: boolean): void {
     if (entry !== this.#entry) this.#fill(entry);
-    if (isSelected !== this.#isSelected) {
-      this.#isSelected = isSelected;
-      this.root.setAttribute("aria-selected", String(isSelected));
-    }
+    if (isSelected === this.#isSelected) return;
+    this.#isSelected = isSelected;
+    this.root.setAttribute("aria-selected", String(isSelected));
+    // Only the chosen line is referred to by its id.
+    if (isSelected) this.root.id = SELECTED_ID;
+    else this.root.removeAttribute("id");
   }
 
   #fill(entry: Entry | undefined): void {
-    this.root.hidden = entry === undefined;
+    if ((entry === undefined) !== this.root.hidden) this.root.hidden = entry === undefined;
     this.#entry = entry;
     if (entry === undefined) return;
     const { kind, text, isCut } = previewPayload(entry.payload);
-    this.root.id = `entry-${entry.seq}`;
-    this.#seq.textContent = formatCount(entry.seq);
-    this.#time.textContent = formatTime(entry.timestamp);
-    this.#payload.textContent = isCut ? `${text}…` : text;
-    this.#payload.dataset["kind"] = kind;
-    this.#size.textContent = formatBytes(entry.payload.byteLength);
+    write(this.#seq, formatCount(entry.seq));
+    write(this.#time, formatTime(entry.timestamp));
+    write(this.#payload, isCut ? `${text}…` : text);
+    write(this.#size, formatBytes(entry.payload.byteLength));
+    if (this.#payloadCell.dataset["kind"] !== kind) this.#payloadCell.dataset["kind"] = kind;
   }
+}
+
+/** A text node that is kept is cheaper than a new one, and one that is left alone costs no layout. */
+function write(node: Text, text: string): void {
+  if (node.data !== text) node.data = text;
 }

@@ -16,11 +16,10 @@ export interface Inspection {
 }
 
 declare global {
-  interface Window {
-    millrace?: Inspection;
-  }
+  /** Present on the console page. */
+  var millrace: Inspection | undefined;
 }
 
 export function exposeInspection(inspection: Inspection): void {
-  globalThis.window.millrace = inspection;
+  globalThis.millrace = inspection;
 }

@@ -2,7 +2,8 @@
 
 import { textOf } from "../../src/lib/bytes.ts";
 
-const PREVIEW_BYTES_MAX = 480;
+/** More than a wide screen shows of a line; what is laid out and not seen costs as much as what is. */
+const PREVIEW_BYTES_MAX = 240;
 const PREVIEW_HEX_BYTES_MAX = 48;
 /** Longer payloads are cut: laying out megabytes of text would stop the page. */
 export const READABLE_BYTES_MAX = 128 << 10;

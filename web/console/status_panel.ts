@@ -54,7 +54,7 @@ export class StatusPanel {
     };
     setText(this.#verified, texts[verdict.kind]);
     setHealth(this.#verified, verdict.kind === "equal" ? "good" : verdict.kind === "different" ? "bad" : "busy");
-    const place = verdict.kind === "unknown" ? "" : `up to entry ${formatCount(verdict.seq)}: chain ${verdict.copy}`;
+    const place = verdict.kind === "unknown" ? "" : `entry ${formatCount(verdict.seq)}, chain ${verdict.copy}`;
     note(this.#chain, verdict.kind === "different" ? `${place}; the node has ${verdict.node}` : place);
   }
 }

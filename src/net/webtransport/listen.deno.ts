@@ -51,6 +51,9 @@ const HANDSHAKES_MAX = 1024;
 /** Streams a client may open: its lanes, and some more so that one too many is refused by name instead of stalling. */
 const STREAMS_MAX = 8;
 
+/** A client that is not ready yet when it is turned away learns no reason ("Bad resource ID" on Deno), so it is given time. */
+const REFUSAL_LINGER_MS = 100;
+
 /** Whether this runtime can accept WebTransport sessions. May be asked on any runtime. */
 export function listenCapability(): Capability {
   const { Deno } = globalThis as { Deno?: { QuicEndpoint?: unknown; upgradeWebTransport?: unknown } };
@@ -112,8 +115,8 @@ class DenoListener implements WebTransportListener {
     this.#listeners.push(this.#endpoint.listen({
       ...certificate,
       alpnProtocols: ["h3"],
-      // Deno may tell of a peer that went away only by this timeout; the session's own idle timer does not wait for it.
-      maxIdleTimeout: limits.idleTimeoutMs,
+      // The last resort: the session's own idle timer comes first.
+      maxIdleTimeout: limits.idleTimeoutMs * 2,
       keepAliveInterval: Math.max(1000, limits.idleTimeoutMs / 3),
       maxConcurrentBidirectionalStreams: STREAMS_MAX,
     }));
@@ -168,7 +171,10 @@ class DenoListener implements WebTransportListener {
       : { code: "not-found", reason: `sessions are at ${SESSION_PATH}` };
     if (refusal || this.#isClosing) {
       const end = refusal ?? { code: "going-away", reason: "the listener is closing" };
-      return transport.close({ closeCode: SESSION_CLOSE_CODE, reason: encodeCloseReason(end) });
+      environment.clock.schedule(REFUSAL_LINGER_MS, () => {
+        transport.close({ closeCode: SESSION_CLOSE_CODE, reason: encodeCloseReason(end) });
+      });
+      return;
     }
     const session = new WebTransportSession({ transport, side: "server", peerAddress, limits, environment });
     this.#sessions.add(session);

@@ -2,7 +2,7 @@
 // socket takes them, and a client that counts them. `server`, or `client BYTES ADDRESS`.
 
 import process from "node:process";
-import { say } from "./say.ts";
+import { cpuMs, say } from "./say.ts";
 
 const MESSAGE_BYTES = 64 << 10;
 const BACKPRESSURE_BYTES = 1 << 20;
@@ -40,7 +40,7 @@ function count(bytes: number, { port }: { port: number }): void {
   socket.onmessage = ({ data }) => {
     received += (data as ArrayBuffer).byteLength;
     if (received < bytes) return;
-    say("done", { ms: performance.now() - started });
+    say("done", { ms: performance.now() - started, cpuMs: cpuMs() });
     process.exit(0);
   };
   socket.onclose = () => process.exit(1);

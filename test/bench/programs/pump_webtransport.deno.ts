@@ -5,7 +5,7 @@ import process from "node:process";
 import { makeCertificate } from "../../../src/server/certificate.ts";
 import { environment } from "../../../src/server/environment.node.ts";
 import { viewOf } from "../../../src/lib/bytes.ts";
-import { say } from "./say.ts";
+import { cpuMs, say } from "./say.ts";
 
 const WRITE_BYTES = 64 << 10;
 
@@ -50,7 +50,7 @@ async function count(bytes: number, { port, hash }: { port: number; hash: string
     if (done) throw new Error(`the stream ended after ${received} bytes`);
     received += value.byteLength;
   }
-  say("done", { ms: performance.now() - started });
+  say("done", { ms: performance.now() - started, cpuMs: cpuMs() });
   process.exit(0);
 }
 
