@@ -86,7 +86,11 @@ export function channelRoutes(node: MillraceNode): OpenAPIHono {
   app.openapi(list, (context) => {
     const { prefix, after, limit } = context.req.valid("query");
     const named = node.channels.list().filter(({ name }) => name.startsWith(prefix) && name > after);
-    const channels = named.slice(0, limit).map((channel) => channel.status());
+    const counts = node.sessions.replicaCounts();
+    const channels = named.slice(0, limit).map((channel) => ({
+      ...channel.status(),
+      replicaCount: counts.get(channel.name) ?? 0,
+    }));
     return context.json({ channels, hasMore: named.length > limit }, 200);
   });
   app.openapi(show, (context) => context.json(statusOf(node.channels.get(context.req.valid("param").name)), 200));

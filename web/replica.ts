@@ -165,11 +165,6 @@ function preferredTransports(): readonly ("webtransport" | "websocket")[] {
 
 /** Identity of this tab, kept while it lives. */
 function tabId(): string {
-  const key = "millrace.replica";
-  const known = sessionStorage.getItem(key);
-  if (known) return known;
   const hex = Array.from(environment.random.bytes(16), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  const made = `tab-${hex}`;
-  sessionStorage.setItem(key, made);
-  return made;
+  return `tab-${hex}`;
 }

@@ -53,7 +53,7 @@ export const channelStatus = z.object({
 export type ChannelStatus = z.infer<typeof channelStatus>;
 
 export const channelList = z.object({
-  channels: z.array(channelStatus.omit({ replicas: true, config: true })),
+  channels: z.array(channelStatus.omit({ replicas: true, config: true }).extend({ replicaCount: z.int() })),
   hasMore: z.boolean(),
 });
 

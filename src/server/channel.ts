@@ -5,7 +5,7 @@ import type { Environment } from "../core/environment.ts";
 import type { Epoch, Seq } from "../core/position.ts";
 import { quorumSeq } from "../core/quorum.ts";
 import { Watermark } from "../lib/watermark.ts";
-import type { Log } from "../log/log_store.ts";
+import type { Damage, Log } from "../log/log_store.ts";
 import { StoreError } from "../log/store_error.ts";
 import type { AckLevel, ChannelStatus } from "../schema/api.ts";
 import type { ChannelConfig } from "../schema/channel.ts";
@@ -121,6 +121,16 @@ export class Channel implements FedChannel {
     };
   }
 
+  /** @throws Refusal `damaged` where entry `seq` is not among those known to be sound. */
+  checkSound(seq: Seq): void {
+    const { damage } = this.log;
+    if (damage && seq >= damage.seq) throw new Refusal("damaged", this.#describe(damage), { seq: damage.seq });
+  }
+
+  #describe({ seq, place, reason }: Damage): string {
+    return `channel ${this.name} is damaged from entry ${seq} on (${place}: ${reason})`;
+  }
+
   /** Ends every feeder and every wait with `reason`. The log is closed by its store. */
   leave(reason: string): void {
     this.#leading = false;
@@ -131,10 +141,7 @@ export class Channel implements FedChannel {
   #admit(frames: Uint8Array, expectNextSeq: Seq | undefined): void {
     const { log, name } = this;
     if (this.#gone.signal.aborted) throw new Refusal("draining", String(this.#gone.signal.reason));
-    if (log.damage) {
-      const { seq, place, reason } = log.damage;
-      throw new Refusal("damaged", `channel ${name} is damaged from entry ${seq} on (${place}: ${reason})`, { seq });
-    }
+    this.checkSound(Infinity);
     if (log.fence) throw new Refusal("fenced", `channel ${name} takes no appends: ${log.fence.message}`);
     if (expectNextSeq !== undefined && expectNextSeq !== log.tail.nextSeq) {
       const { nextSeq } = log.tail;
@@ -188,14 +195,19 @@ export class Channel implements FedChannel {
     this.commit.advance(Math.max(this.commit.value, quorumSeq([this.log.synced.value])));
   }
 
-  /** Moves commit with what is synced; goes on after a write that failed without harm. */
+  /**
+   * Moves commit with what is synced; goes on after a write that failed without harm. Where the log is damaged, whoever waits
+   * for more is told: nothing will come.
+   */
   async #followLog(): Promise<void> {
     const { log, commit } = this;
+    if (log.damage) return commit.fail(new StoreError("damaged", this.#describe(log.damage)));
     while (!this.#gone.signal.aborted) {
       try {
         await log.synced.reached(commit.value + 1, this.#gone.signal);
         this.#advanceCommit();
       } catch {
+        if (log.damage) return commit.fail(new StoreError("damaged", this.#describe(log.damage)));
         if (log.fence || this.#gone.signal.aborted) return;
       }
     }

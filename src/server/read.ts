@@ -2,7 +2,8 @@
 
 import type { Seq } from "../core/position.ts";
 import { viewOf } from "../lib/bytes.ts";
-import type { LogCursor } from "../log/log_store.ts";
+import type { LogCursor, LogSlice, ReadLimit } from "../log/log_store.ts";
+import { StoreError } from "../log/store_error.ts";
 import { EntryType, FRAME_HEADER_BYTES, frameLengthAt, frameTypeAt } from "../wire/frame.ts";
 import { SLICE_BYTES_MAX } from "../stream/log_reader.ts";
 import type { Channel } from "./channel.ts";
@@ -26,10 +27,11 @@ export interface ReadAnswer {
   readonly nextSeq: Seq;
 }
 
-/** What is to be read from: the oldest entry kept for 0. @throws Refusal `past-tail`, `removed-entries`. */
+/** What is to be read from: the oldest entry kept for 0. @throws Refusal `damaged`, `past-tail`, `removed-entries`. */
 export function checkFrom(channel: Channel, from: Seq): Seq {
   const { log, commit, name } = channel;
   if (from === 0) return log.firstSeq;
+  channel.checkSound(from);
   if (from > commit.value + 1) {
     const nextSeq = commit.value + 1;
     throw new Refusal("past-tail", `entry ${from} of ${name} asked for, the next one will be ${nextSeq}`, { nextSeq });
@@ -60,7 +62,7 @@ async function collect(cursor: LogCursor, commit: Seq, request: ReadRequest): Pr
   let nextSeq = cursor.nextSeq;
   while (count < request.limit && byteLength < request.bytesMax) {
     const bytesMax = Math.min(SLICE_BYTES_MAX, request.bytesMax - byteLength);
-    const slice = await cursor.read({ upTo: commit, bytesMax });
+    const slice = await readSlice(cursor, { upTo: commit, bytesMax }, byteLength > 0);
     if (!slice) break;
     const taken = takeFrames(slice.bytes, { limit: request.limit - count, allTypes: request.allTypes });
     parts.push(...taken.parts);
@@ -69,6 +71,16 @@ async function collect(cursor: LogCursor, commit: Seq, request: ReadRequest): Pr
     for (const part of taken.parts) byteLength += part.byteLength;
   }
   return { parts, count, nextSeq };
+}
+
+/** The next slice. What was read before damage is still given: whoever asks for more is told. */
+async function readSlice(cursor: LogCursor, limit: ReadLimit, hasSome: boolean): Promise<LogSlice | undefined> {
+  try {
+    return await cursor.read(limit);
+  } catch (error) {
+    if (hasSome && error instanceof StoreError && error.code === "damaged") return undefined;
+    throw error;
+  }
 }
 
 /** The ranges of `bytes` whose frames are wanted, until `limit` of them are found. `walked` frames were looked at. */

@@ -58,6 +58,15 @@ export class Sessions {
     return replicas;
   }
 
+  /** How many replicas of each channel are fed now. */
+  replicaCounts(): Map<string, number> {
+    const counts = new Map<string, number>();
+    for (const downstream of this.#downstreams) {
+      for (const channel of downstream.channels()) counts.set(channel, (counts.get(channel) ?? 0) + 1);
+    }
+    return counts;
+  }
+
   /** Says goodbye to all. */
   async drain(): Promise<void> {
     this.#draining = true;

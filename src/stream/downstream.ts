@@ -58,7 +58,8 @@ export class Downstream {
   readonly #control: LaneWriter;
   readonly #log: LaneWriter;
   readonly #feeders = new Map<number, Feeder>();
-  readonly #cancels: (() => void)[] = [];
+  #cancelHandshake: () => void;
+  #cancelBeat: () => void = () => {};
   #hello: Hello | undefined;
   #ended = false;
 
@@ -81,11 +82,10 @@ export class Downstream {
       this.#read(lane, new MessageDecoder("idle", []));
     }
     void session.datagrams.readable.pipeTo(new WritableStream()).catch(() => {});
-    const { clock } = this.#host.environment;
     const grace = this.#host.limits.handshakeGraceMs;
-    this.#cancels.push(clock.schedule(grace, () => {
-      if (!this.#hello) void this.close("handshake-timeout", `no hello within ${grace} ms`);
-    }));
+    this.#cancelHandshake = this.#host.environment.clock.schedule(grace, () => {
+      void this.close("handshake-timeout", `no hello within ${grace} ms`);
+    });
   }
 
   /** Undefined until the hello has come. */
@@ -94,6 +94,11 @@ export class Downstream {
     const { id, kind, agent } = this.#hello;
     const feeders = [...this.#feeders.values()].map((feeder) => feeder.status());
     return { sessionId: this.sessionId, id, kind, agent, transport: this.#session.transport, feeders };
+  }
+
+  /** The channels that are fed over this session, one for each feeder. */
+  *channels(): Generator<string> {
+    for (const { channel } of this.#feeders.values()) yield channel.name;
   }
 
   /** Says goodbye and ends the session. Harmless when repeated. */
@@ -108,7 +113,8 @@ export class Downstream {
 
   #release(): void {
     this.#ended = true;
-    for (const cancel of this.#cancels.splice(0)) cancel();
+    this.#cancelHandshake();
+    this.#cancelBeat();
     for (const feeder of this.#feeders.values()) feeder.stop();
     this.#feeders.clear();
   }
@@ -162,6 +168,7 @@ export class Downstream {
       throw new ProtocolError("version-mismatch", `versions ${asked} asked for, ${spoken} are spoken here`);
     }
     this.#hello = hello;
+    this.#cancelHandshake();
     const { heartbeatMs, subscriptionsMax } = this.#host.limits;
     const { nodeId } = this.#host;
     const { sessionId } = this;
@@ -170,7 +177,7 @@ export class Downstream {
   }
 
   #beat(): void {
-    this.#cancels[1] = this.#host.environment.clock.schedule(this.#host.limits.heartbeatMs, () => {
+    this.#cancelBeat = this.#host.environment.clock.schedule(this.#host.limits.heartbeatMs, () => {
       const positions: Position[] = [];
       for (const feeder of this.#feeders.values()) {
         feeder.tick();

@@ -82,35 +82,43 @@ sessionSuite(NAME, async (limits) => {
   return { client, server: listening.sessions[0]!, dispose };
 }, { carriesCloseReason: true, isMultiplexed: false, ...(unsupported === undefined ? {} : { unsupported }) });
 
-suite(`${NAME}: listener`, () => {
-  const open: Listening[] = [];
-  const start = async (...args: Parameters<typeof listen>) => {
-    const listening = await listen(...args);
-    open.push(listening);
-    return listening;
+const open: Listening[] = [];
+
+async function start(...args: Parameters<typeof listen>): Promise<Listening> {
+  const listening = await listen(...args);
+  open.push(listening);
+  return listening;
+}
+
+/** A client that speaks WebTransport but not our mapping. */
+async function rawConnect({ listener }: Listening, path = "/v1/replicate") {
+  const hash = { algorithm: "sha-256", value: new Uint8Array(certificate.hash) };
+  const transport = new WebTransport(`${listener.url}${path}`, { serverCertificateHashes: [hash] });
+  transport.closed.catch(() => {});
+  await transport.ready;
+  const openStream = async (bytes: Uint8Array) => {
+    const { readable, writable } = await transport.createBidirectionalStream();
+    const writer = writable.getWriter();
+    writer.closed.catch(() => {});
+    const reader = readable.getReader();
+    reader.closed.catch(() => {});
+    await writer.write(bytes as Uint8Array<ArrayBuffer>);
+    return { writer, reader };
   };
+  return { transport, openStream };
+}
+
+suite(`${NAME}: listener`, () => {
   afterEach(async () => {
     await Promise.all(open.splice(0).map(({ listener }) => listener.close()));
   });
 
-  /** A client that speaks WebTransport but not our mapping. */
-  async function rawConnect({ listener }: Listening, path = "/v1/replicate") {
-    const hash = { algorithm: "sha-256", value: new Uint8Array(certificate.hash) };
-    const transport = new WebTransport(`${listener.url}${path}`, { serverCertificateHashes: [hash] });
-    transport.closed.catch(() => {});
-    await transport.ready;
-    const openStream = async (bytes: Uint8Array) => {
-      const { readable, writable } = await transport.createBidirectionalStream();
-      const writer = writable.getWriter();
-      writer.closed.catch(() => {});
-      const reader = readable.getReader();
-      reader.closed.catch(() => {});
-      await writer.write(bytes as Uint8Array<ArrayBuffer>);
-      return { writer, reader };
-    };
-    return { transport, openStream };
-  }
+  mappingTests();
+  admissionTests();
+  lifeTests();
+});
 
+function mappingTests(): void {
   const prefaces = LANES.map(encodeLanePreface);
   const attacks: [string, Uint8Array[], string][] = [
     ["a stream without the magic", [utf8("GET / HTTP/1.1")], "bad-preface"],
@@ -144,7 +152,9 @@ suite(`${NAME}: listener`, () => {
     const reader = listening.sessions[0]!.lane(Lane.ack).readable.getReader();
     expect(await readExactly(reader, 50)).toEqual(pattern(0, 50));
   });
+}
 
+function admissionTests(): void {
   test("another path is refused by name, and so is what acceptSession refuses", async () => {
     const listening = await start({}, {
       acceptSession: (url, { peerAddress }) => ({
@@ -177,6 +187,19 @@ suite(`${NAME}: listener`, () => {
     expect(["refused", "timeout"]).toContain(error.code);
   });
 
+  test("a hash is taken as bytes and as hexadecimal text, and nothing else", async () => {
+    const listening = await start();
+    const text = [...certificate.hash].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
+    const options = { url: listening.listener.url, limits: SESSION_LIMITS, environment };
+    const session = await connectWebTransport({ ...options, certificateHashes: [text.toUpperCase()] });
+    await session.close({ code: "done", reason: "" });
+    for (const hash of ["zz", "abcd"]) {
+      expect(await rejection(connectWebTransport({ ...options, certificateHashes: [hash] }))).toBeInstanceOf(TypeError);
+    }
+  });
+}
+
+function lifeTests(): void {
   test("a replaced certificate is the one for new sessions, and open sessions go on", async () => {
     const listening = await start();
     const certificates = [certificate, await selfSigned(), await selfSigned()];
@@ -209,18 +232,7 @@ suite(`${NAME}: listener`, () => {
     }
     expect(listening.listener.sessionCount).toBe(0);
   });
-
-  test("a hash is taken as bytes and as hexadecimal text, and nothing else", async () => {
-    const listening = await start();
-    const text = [...certificate.hash].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
-    const options = { url: listening.listener.url, limits: SESSION_LIMITS, environment };
-    const session = await connectWebTransport({ ...options, certificateHashes: [text.toUpperCase()] });
-    await session.close({ code: "done", reason: "" });
-    for (const hash of ["zz", "abcd"]) {
-      expect(await rejection(connectWebTransport({ ...options, certificateHashes: [hash] }))).toBeInstanceOf(TypeError);
-    }
-  });
-});
+}
 
 describe("WebTransport where there is none", () => {
   test("connecting and listening say unsupported and what would enable it", async () => {

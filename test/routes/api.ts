@@ -79,11 +79,11 @@ export class Api {
 
 /** Holds `answer` to be the problem document `code`; its members beside the usual ones are the result. */
 export async function expectProblem(
-  answer: Told | Response,
+  answer: Told<unknown> | Response,
   expected: { status: number; code: string; retryable?: boolean; sideEffects?: string },
 ): Promise<Record<string, unknown>> {
   // Not `instanceof Response`: the listener's package puts another class in its place on Node and Deno.
-  const body = "json" in answer ? await answer.json() as Record<string, unknown> : answer.body;
+  const body = ("json" in answer ? await answer.json() : answer.body) as Record<string, unknown>;
   expect({ status: answer.status, code: body["code"], detail: body["detail"] })
     .toEqual({ status: expected.status, code: expected.code, detail: expect.any(String) });
   expect(answer.headers.get("content-type")).toBe("application/problem+json");

@@ -62,7 +62,9 @@ describe("a Host that is not the node's", () => {
   });
 
   test("is refused where it is no host at all", async () => {
-    for (const host of ["127.0.0.1@evil.example", "evil.example/127.0.0.1", "127.0.0.1 evil.example", "[::1", "a:b:c"]) {
+    for (
+      const host of ["127.0.0.1@evil.example", "evil.example/127.0.0.1", "127.0.0.1 evil.example", "[::1", "a:b:c"]
+    ) {
       const { status } = await send("GET /v1/channels", { host });
       expect([host, [400, 421].includes(status)]).toEqual([host, true]);
     }

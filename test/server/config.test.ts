@@ -43,7 +43,7 @@ describe("configuration", () => {
     [{ hosts: ["box:4437"] }, "hosts.0", `"box:4437"`, /without scheme, port/],
     [{ limits: { heartbeatMs: 0 } }, "limits.heartbeatMs", "0", /1/],
     [{ limits: { sessionsMax: "many" } }, "limits.sessionsMax", `"many"`, /number/],
-    [{ limits: { creditBytesMax: 2 ** 31 } }, "limits.creditBytesMax", String(2 ** 31), /1073741824/],
+    [{ limits: { laneQueuedBytesMax: 2 ** 31 } }, "limits.laneQueuedBytesMax", String(2 ** 31), /1073741824/],
   ];
 
   test("names every wrong field, the value found and what is allowed", () => {

@@ -146,7 +146,7 @@ describe("a channel whose log cannot be used", () => {
     const second = await bench.node({ data });
     const again = new Api(second.url);
     for (const name of ["vanished", "unreadable"]) {
-      for (const answer of [await again.status(name), await again.read(name) as never, await again.append(name, "y")]) {
+      for (const answer of [await again.status(name), await again.read(name), await again.append(name, "y")]) {
         const { detail } = await expectProblem(answer, { status: 503, code: "damaged" });
         expect(detail).toContain(name);
       }

@@ -36,6 +36,10 @@ export interface ChannelInfo {
   readonly fenced: string | null;
 }
 
+export interface ListedChannel extends ChannelInfo {
+  readonly replicaCount: number;
+}
+
 export interface ChannelDetail extends ChannelInfo {
   readonly replicas: readonly ReplicaInfo[];
 }
@@ -57,12 +61,8 @@ export function getNode(signal: AbortSignal): Promise<NodeInfo> {
   return request("/v1/node", { signal });
 }
 
-export function listChannels(signal: AbortSignal): Promise<{ channels: ChannelInfo[]; hasMore: boolean }> {
+export function listChannels(signal: AbortSignal): Promise<{ channels: ListedChannel[]; hasMore: boolean }> {
   return request("/v1/channels", { signal });
-}
-
-export async function listReplicas(signal: AbortSignal): Promise<ReplicaInfo[]> {
-  return (await request<{ replicas: ReplicaInfo[] }>("/v1/replicas", { signal })).replicas;
 }
 
 export function getChannel(name: string, signal: AbortSignal): Promise<ChannelDetail> {

@@ -1,8 +1,8 @@
 // The channels of the node, as links to themselves.
 
-import type { ChannelInfo, ReplicaInfo } from "./api.ts";
+import type { ListedChannel } from "./api.ts";
 import { byId, element, setHidden, setText } from "./element.ts";
-import { formatBytes, formatCount } from "./format.ts";
+import { formatBytes, formatCount, formatEntries } from "./format.ts";
 
 /** Channels in the document at most; the filter reaches the others. */
 const SHOWN_MAX = 200;
@@ -18,8 +18,7 @@ export class ChannelList {
   readonly #filter = byId("filter", HTMLInputElement);
   readonly #note = byId("channels-note");
   readonly #items = new Map<string, Item>();
-  #channels: readonly ChannelInfo[] = [];
-  #replicaCounts = new Map<string, number>();
+  #channels: readonly ListedChannel[] = [];
   #hasMore = false;
   #selected = "";
 
@@ -27,14 +26,9 @@ export class ChannelList {
     this.#filter.addEventListener("input", () => this.#draw());
   }
 
-  show(
-    channels: readonly ChannelInfo[],
-    { replicas, hasMore }: { replicas: readonly ReplicaInfo[]; hasMore: boolean },
-  ) {
+  show({ channels, hasMore }: { channels: readonly ListedChannel[]; hasMore: boolean }): void {
     this.#channels = channels;
     this.#hasMore = hasMore;
-    this.#replicaCounts = new Map();
-    for (const { channel } of replicas) this.#replicaCounts.set(channel, (this.#replicaCounts.get(channel) ?? 0) + 1);
     this.#draw();
   }
 
@@ -79,12 +73,11 @@ export class ChannelList {
     return item;
   }
 
-  #fill({ link, facts }: Item, { name, commit, bytes, damage, fenced }: ChannelInfo): void {
-    const copies = this.#replicaCounts.get(name) ?? 0;
+  #fill({ link, facts }: Item, { name, commit, bytes, damage, fenced, replicaCount }: ListedChannel): void {
     const parts = [
-      `${formatCount(commit)} committed`,
+      formatEntries(commit),
       formatBytes(bytes),
-      copies === 1 ? "1 copy" : `${copies} copies`,
+      replicaCount === 1 ? "1 copy" : `${replicaCount} copies`,
     ];
     if (damage) parts.unshift("damaged");
     else if (fenced !== null) parts.unshift("read only");

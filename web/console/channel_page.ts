@@ -31,6 +31,7 @@ export class ChannelPage implements Inspection {
   #check = new ChainCheck();
   #detail: ChannelDetail | undefined;
   #failure = "";
+  #isNodeAway = false;
   #receivedCount = 0;
   #statusDrawnMs = -Infinity;
   #wasConnected = false;
@@ -78,6 +79,14 @@ export class ChannelPage implements Inspection {
     this.#statusDrawnMs = -Infinity;
     this.#stream.clear();
     if (channel !== "") this.#copy = this.#openCopy(channel);
+    this.#frame.request();
+  }
+
+  /** Whether the node answered when the page last asked it. */
+  noteAnswer(isAnswered: boolean): void {
+    if (this.#isNodeAway === !isAnswered) return;
+    this.#isNodeAway = !isAnswered;
+    this.#statusDrawnMs = -Infinity;
     this.#frame.request();
   }
 
@@ -134,6 +143,7 @@ export class ChannelPage implements Inspection {
       detail: this.#detail,
       verdict: this.verdict,
       entriesPerSecond: this.#rate.current(now),
+      isNodeAway: this.#isNodeAway,
       failure: this.#failure,
     };
     this.#status.draw(state);

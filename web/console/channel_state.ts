@@ -12,6 +12,8 @@ export interface ChannelState {
   readonly detail: ChannelDetail | undefined;
   readonly verdict: ChainVerdict;
   readonly entriesPerSecond: number;
+  /** The node did not answer when the page last asked it over HTTP. */
+  readonly isNodeAway: boolean;
   /** Why the copy does not go on; empty while it does. */
   readonly failure: string;
 }
@@ -33,11 +35,13 @@ export function transportName(transport: string | null): string {
 }
 
 /** How this tab's copy is fed, in words. */
-export function connectionOf({ copy, failure }: ChannelState): Connection {
+export function connectionOf({ copy, failure, isNodeAway }: ChannelState): Connection {
   if (failure !== "") return { health: "bad", label: "Stopped", detail: failure };
   if (copy === undefined) return { health: "busy", label: "Opening", detail: "" };
   if (copy.connection === "connected") {
     if (copy.reason !== "") return { health: "busy", label: "Waiting", detail: copy.reason };
+    // A crashed node sends no goodbye: the session is given up when its timeout is over.
+    if (isNodeAway) return { health: "busy", label: "Silent", detail: "The node does not answer; the session waits." };
     return { health: "good", label: "Live", detail: "" };
   }
   if (copy.connection === "closed") return { health: "bad", label: "Closed", detail: copy.reason };

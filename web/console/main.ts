@@ -2,7 +2,7 @@
 // looked at), and who draws it.
 
 import { environment } from "../environment.web.ts";
-import { ApiError, type ChannelDetail, getChannel, getNode, listChannels, listReplicas } from "./api.ts";
+import { ApiError, type ChannelDetail, getChannel, getNode, listChannels } from "./api.ts";
 import { ChannelList } from "./channel_list.ts";
 import { ChannelPage } from "./channel_page.ts";
 import { byId, setHidden, setText } from "./element.ts";
@@ -47,19 +47,20 @@ async function refresh(signal: AbortSignal): Promise<void> {
   try {
     if (!seen.node) showNode(await getNode(signal));
     seen.node = true;
-    const [{ channels, hasMore }, replicas, detail] = await Promise.all([
+    const [listed, detail] = await Promise.all([
       listChannels(signal),
-      listReplicas(signal),
       channel === "" ? undefined : detailOf(channel, signal),
     ]);
-    list.show(channels, { replicas, hasMore });
+    list.show(listed);
     guidance.away(undefined, POLL_INTERVAL_MS);
-    if (channel === "") chooseFirst(channels.map(({ name }) => name));
+    page.noteAnswer(true);
+    if (channel === "") chooseFirst(listed.channels.map(({ name }) => name));
     else if (channel === chosen()) page.noteDetail(detail);
   } catch (error) {
     seen.node = false;
     const reason = error instanceof ApiError ? error : new ApiError(0, "failed", String(error), { cause: error });
     guidance.away(reason, POLL_INTERVAL_MS);
+    page.noteAnswer(false);
   }
 }
 

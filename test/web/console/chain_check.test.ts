@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { ChainCheck } from "../../web/console/chain_check.ts";
+import { ChainCheck } from "../../../web/console/chain_check.ts";
 
 describe("ChainCheck", () => {
   test("says nothing before both have been at the same entry", () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { RATE_SECONDS, RateMeter } from "../../web/console/rate.ts";
+import { RATE_SECONDS, RateMeter } from "../../../web/console/rate.ts";
 
 describe("RateMeter", () => {
   test("counts entries by the second in which they came", () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { EntryType } from "../../src/wire/frame.ts";
-import { EntryBuffer } from "../../web/console/entry_buffer.ts";
+import { EntryType } from "../../../src/wire/frame.ts";
+import { EntryBuffer } from "../../../web/console/entry_buffer.ts";
 
 const entries = (first: number, count: number, byteLength = 10) =>
   Array.from({ length: count }, (_, index) => ({

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { previewPayload, READABLE_BYTES_MAX, readablePayload } from "../../web/console/payload_text.ts";
+import { previewPayload, READABLE_BYTES_MAX, readablePayload } from "../../../web/console/payload_text.ts";
 
 const utf8 = (text: string) => new TextEncoder().encode(text);
 
