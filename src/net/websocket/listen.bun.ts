@@ -150,7 +150,10 @@ function open(
 
 class ServerSocket implements MessageSocket {
   readonly tellsDrain = true;
-  /** Bun writes or copies a message before `sendBinary` returns. One place for all: 1.0 to 1.3 GiB/s on two cores. */
+  /**
+   * Bun writes or copies a message before `sendBinary` returns, so one place serves all sessions. The log lane moves 870 MiB/s
+   * with it and 580 without (medians of six runs in turn, on two busy cores).
+   */
   readonly scratch: Uint8Array;
   readonly #socket: BunWebSocket;
 
