@@ -85,12 +85,9 @@ export function channelRoutes(node: MillraceNode): OpenAPIHono {
   });
   app.openapi(list, (context) => {
     const { prefix, after, limit } = context.req.valid("query");
-    const named = node.channels.list().filter(({ name }) => name.startsWith(prefix) && name > after);
+    const named = node.channels.statuses().filter(({ name }) => name.startsWith(prefix) && name > after);
     const counts = node.sessions.replicaCounts();
-    const channels = named.slice(0, limit).map((channel) => ({
-      ...channel.status(),
-      replicaCount: counts.get(channel.name) ?? 0,
-    }));
+    const channels = named.slice(0, limit).map((status) => ({ ...status, replicaCount: counts.get(status.name) ?? 0 }));
     return context.json({ channels, hasMore: named.length > limit }, 200);
   });
   app.openapi(show, (context) => context.json(statusOf(node.channels.get(context.req.valid("param").name)), 200));

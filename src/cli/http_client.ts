@@ -24,6 +24,11 @@ export class ProblemError extends Error {
   }
 }
 
+/** Nobody answered at the address of the node. */
+export class UnreachableError extends Error {
+  override name = "UnreachableError";
+}
+
 export class HttpClient {
   readonly #options: ClientOptions;
 
@@ -31,7 +36,7 @@ export class HttpClient {
     this.#options = options;
   }
 
-  /** Sends a request; `path` begins with a slash. @throws ProblemError for any status but 2xx. */
+  /** Sends a request; `path` begins with a slash. @throws ProblemError for any status but 2xx, UnreachableError. */
   async request(path: string, init: RequestInit = {}): Promise<Response> {
     const headers = new Headers(init.headers);
     if (this.#options.token !== undefined) headers.set("authorization", `Bearer ${this.#options.token}`);
@@ -40,7 +45,7 @@ export class HttpClient {
       response = await fetch(new URL(path, this.#options.url), { ...init, headers });
     } catch (error) {
       init.signal?.throwIfAborted();
-      throw new Error(`${this.#options.url} does not answer`, { cause: error });
+      throw new UnreachableError(`${this.#options.url} does not answer`, { cause: error });
     }
     if (response.ok) return response;
     const text = await response.text();

@@ -1,6 +1,8 @@
 // `millrace tail CHANNEL`: prints entries, over HTTP or as a replica that verifies what it gets.
 
 import { ulid } from "ulid";
+import { backoffMs, RECONNECT_BACKOFF } from "../core/backoff.ts";
+import { sleep } from "../core/environment.ts";
 import { textOf, utf8 } from "../lib/bytes.ts";
 import { environment } from "../server/environment.node.ts";
 import type { LogTail } from "../core/position.ts";
@@ -12,7 +14,7 @@ import { Replica, type ReplicaEvent } from "../stream/replica.ts";
 import { replicaSlices } from "../stream/replica_entries.ts";
 import { entriesOf, EntryType } from "../wire/frame.ts";
 import type { TailTransport } from "./tail_transports.ts";
-import { channelPath, type ClientOptions, HttpClient } from "./http_client.ts";
+import { channelPath, type ClientOptions, HttpClient, ProblemError, UnreachableError } from "./http_client.ts";
 import { interruption, print } from "./terminal.node.ts";
 
 /** Entries that were received and not yet printed may take this much memory. */
@@ -45,14 +47,34 @@ async function tailByHttp(channel: string, options: TailOptions, signal: AbortSi
   const client = new HttpClient(options);
   const printer = new Printer(options);
   const waitMs = options.follow ? HTTP_WAIT_MS : 0;
+  let isReached = false;
   for (let from = options.from; !printer.isDone;) {
     const query = `?from=${from}&limit=100000&maxBytes=${HTTP_READ_BYTES_MAX}&waitMs=${waitMs}`;
     const headers = { accept: "application/vnd.millrace.frames" };
-    const response = await client.request(channelPath(channel, `/entries${query}`), { headers, signal });
-    const bytes = new Uint8Array(await response.arrayBuffer());
-    await printer.print(bytes);
+    const ask = () => client.request(channelPath(channel, `/entries${query}`), { headers, signal });
+    const response = isReached && options.follow ? await askUntilAnswered(ask, signal) : await ask();
+    isReached = true;
+    const bytes = await response.arrayBuffer().catch(() => undefined);
+    // The node went away in the middle of its answer: nothing of it counts.
+    if (bytes === undefined && options.follow) continue;
+    if (bytes === undefined) throw new UnreachableError(`${options.url} went away in the middle of an answer`);
+    await printer.print(new Uint8Array(bytes));
     from = Number(response.headers.get("millrace-next-seq"));
     if (!options.follow && from > Number(response.headers.get("millrace-commit"))) return;
+  }
+}
+
+/** Asks again, with back-off, while the node is away or shutting down. */
+async function askUntilAnswered(ask: () => Promise<Response>, signal: AbortSignal): Promise<Response> {
+  const { clock, random } = environment;
+  for (let attempt = 0;; attempt++) {
+    try {
+      return await ask();
+    } catch (error) {
+      const isAway = error instanceof UnreachableError || (error instanceof ProblemError && error.isRetryable);
+      if (!isAway) throw error;
+      await sleep(clock, backoffMs(RECONNECT_BACKOFF, attempt, random.next()), signal);
+    }
   }
 }
 

@@ -217,7 +217,9 @@ function nackFor(request: FeederRequest, log: FedLog): FeederNack | undefined {
   }
   if (from > log.commit + 1) {
     const detail = `entry ${from} asked for, the last committed one is ${log.commit}`;
-    return { kind: "nack", code: "diverged", seq: log.commit + 1, epoch: log.lastEpoch, detail };
+    // Whoever has entries of this history past our commit has another one; whoever has none just asks for too much.
+    const code = incarnation === "" ? "bad-range" : "diverged";
+    return { kind: "nack", code, seq: log.commit + 1, epoch: log.lastEpoch, detail };
   }
   if (incarnation !== "" && log.epochBefore !== undefined && lastEpoch !== log.epochBefore) {
     const detail = `entry ${from - 1} is of epoch ${log.epochBefore} here, of ${lastEpoch} at the replica`;

@@ -96,7 +96,7 @@ export const nodeStatus = z.object({
   runtime: z.string(),
   startedAt: z.string(),
   http: z.string(),
-  websocket: z.string(),
+  websocket: z.string().nullable(),
   webtransport: z.string().nullable(),
   transports: z.array(z.object({ name: z.string(), available: z.boolean(), reason: z.string() })),
   certificateHashes: z.array(z.string()).describe(

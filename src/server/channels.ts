@@ -4,6 +4,7 @@ import { ulid } from "ulid";
 import type { Environment } from "../core/environment.ts";
 import { isSystemChannel } from "../core/channel_name.ts";
 import type { LogStore } from "../log/log_store.ts";
+import type { ChannelStatus } from "../schema/api.ts";
 import { type ChannelConfig, channelConfig } from "../schema/channel.ts";
 import type { LimitsConfig } from "../schema/config.ts";
 import { Catalogue, CATALOGUE_INCARNATION, CATALOGUE_NAME, type CatalogueItem } from "./catalogue.ts";
@@ -80,6 +81,12 @@ export class Channels {
   list(): Channel[] {
     const own = [...this.#channels.values()].filter((channel) => !isSystemChannel(channel.name));
     return own.sort((a, b) => a.name < b.name ? -1 : 1);
+  }
+
+  /** Status of all channels but Millrace's own, by name; those whose log is lost among them. */
+  statuses(): Omit<ChannelStatus, "replicas" | "config">[] {
+    const lost = [...this.#lost.values()].map(lostStatus);
+    return [...this.list().map((channel) => channel.status()), ...lost].sort((a, b) => a.name < b.name ? -1 : 1);
   }
 
   /** Creates `name`, or finds it there with the same configuration. @throws Refusal `channel-exists`, `system-channel`. */
@@ -170,6 +177,13 @@ export class Channels {
     }
     return new Channel({ ...item, log, nodeId, environment, appendQueuedBytesMax, appendTimeoutMs });
   }
+}
+
+/** What is known of a channel without its log: that nothing of it is. */
+function lostStatus({ name, incarnation, reason }: LostChannel): Omit<ChannelStatus, "replicas" | "config"> {
+  const damage = { seq: 1, place: "data directory", reason };
+  const position = { firstSeq: 1, nextSeq: 1, commit: 0, epoch: 0, bytes: 0, chain: "00000000" };
+  return { name, incarnation, ...position, role: "idle", leader: null, damage, fenced: null };
 }
 
 function refuseSystem(name: string): void {

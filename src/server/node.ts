@@ -6,6 +6,7 @@ import type { LogStore } from "../log/log_store.ts";
 import { MemoryStore } from "../log/memory_store.ts";
 import { NodeDisk } from "../log/disk.node.ts";
 import { openSegmentStore } from "../log/segment_store.ts";
+import { problemResponse } from "../net/problem.ts";
 import { HTTP_LIMITS, type HttpListener } from "../net/websocket/listen_options.ts";
 import type { WebTransportListener } from "../net/webtransport/listen.deno.ts";
 import type { NodeStatus } from "../schema/api.ts";
@@ -20,6 +21,7 @@ import { makeDirectory, readState, writeState } from "./state_file.node.ts";
 import { VERSION } from "./version.ts";
 
 const logger = getLogger(["millrace", "node"]);
+const NOT_CONFIGURED = "not among the configured transports";
 
 export type HttpHandler = (request: Request, info: { peerAddress: string }) => Response | Promise<Response>;
 
@@ -85,17 +87,18 @@ export class MillraceNode {
 
   status(): NodeStatus {
     const { nodeId, runtime, http, webTransport, store, startedAt } = this.#running;
-    const websocket = `${http!.url.replace(/^http/, "ws")}/v1/replicate`;
+    const hasWebSocket = this.config.transports.includes("websocket");
+    const webSocketReason = hasWebSocket ? "on the HTTP port" : NOT_CONFIGURED;
     return {
       nodeId,
       version: VERSION,
       runtime: runtime.name,
       startedAt: new Date(startedAt).toISOString(),
       http: http!.url,
-      websocket,
+      websocket: hasWebSocket ? `${http!.url.replace(/^http/, "ws")}/v1/replicate` : null,
       webtransport: webTransport?.url ?? null,
       transports: [
-        { name: "websocket", available: true, reason: "on the HTTP port" },
+        { name: "websocket", available: hasWebSocket, reason: webSocketReason },
         { name: "webtransport", available: webTransport !== undefined, reason: this.#webTransportReason() },
       ],
       certificateHashes: this.certificateHashes,
@@ -105,7 +108,7 @@ export class MillraceNode {
   }
 
   #webTransportReason(): string {
-    if (!this.config.transports.includes("webtransport")) return "not among the configured transports";
+    if (!this.config.transports.includes("webtransport")) return NOT_CONFIGURED;
     return this.#running.runtime.webTransportReason;
   }
 
@@ -139,7 +142,8 @@ export class MillraceNode {
       ...shared,
       port,
       fetch: this.#options.http(this),
-      acceptSession: (request) => this.#options.acceptSession(this, request),
+      acceptSession: (request) =>
+        transports.includes("websocket") ? this.#options.acceptSession(this, request) : noWebSocket(),
     });
     if (!transports.includes("webtransport") || !runtime.listenWebTransport) return;
     parts.certificates = await this.#openCertificates(parts, onError);
@@ -183,6 +187,11 @@ export class MillraceNode {
     await webTransport?.close();
     await http?.close();
   }
+}
+
+function noWebSocket(): Response {
+  const title = "There are no sessions by WebSocket here";
+  return problemResponse({ status: 404, code: "not-found", title, detail: `WebSocket is ${NOT_CONFIGURED}` });
 }
 
 interface Parts {

@@ -83,6 +83,20 @@ for (const { name, isHere, note } of TRANSPORTS) {
 }
 
 describe("millrace tail by http", () => {
+  test("follows over a restart of the node", async () => {
+    const data = await bench.directory();
+    const first = await bench.node({ data, transports: ["websocket"] });
+    await new Api(first.url).create("kept");
+    await new Api(first.url).append("kept", "before");
+    const program = new Program(["tail", "kept", "--follow", "--url", first.url]);
+    await eventually("it prints the first", () => program.output === "before\n" || undefined);
+    await first.node.close();
+    const second = await bench.node({ data, port: first.port, transports: ["websocket"] });
+    await new Api(second.url).append("kept", "after");
+    await eventually("it prints the second", () => program.output === "before\nafter\n" || undefined);
+    expect([await program.kill("SIGINT"), program.errors]).toEqual([0, ""]);
+  });
+
   test("ends a follow at its limit", async () => {
     expect(await tail("log", "--follow", "--limit", "3")).toEqual({ code: 0, out: "one\ntwo é\nthree\r\n", err: "" });
   });

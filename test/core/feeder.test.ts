@@ -45,6 +45,7 @@ describe("FeederMachine", () => {
   test("refuses by name what cannot be fed", () => {
     expect(ask({ from: 9 })[0]).toMatchObject({ kind: "nack", code: "bad-range", seq: 10 });
     expect(ask({ from: 22 })[0]).toMatchObject({ kind: "nack", code: "diverged", seq: 21, epoch: 3 });
+    expect(ask({ from: 22, incarnation: "", lastEpoch: 0 })[0]).toMatchObject({ code: "bad-range", seq: 21 });
     expect(ask({ incarnation: "B" })[0]).toMatchObject({ kind: "nack", code: "diverged" });
     expect(ask({ lastEpoch: 1 })[0]).toMatchObject({ kind: "nack", code: "diverged", seq: 14, epoch: 2 });
   });

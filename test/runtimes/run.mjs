@@ -172,6 +172,8 @@ function withResolvers() {
 function environment(pattern) {
   const env = { ...process.env, PATH: [join(ROOT, "node_modules", ".bin"), process.env.PATH].join(delimiter) };
   env.NO_COLOR = "1";
+  // Node compiles the same modules for every test file and every process that one starts.
+  env.NODE_COMPILE_CACHE ??= join(ROOT, ".cache", "node");
   delete env.FORCE_COLOR;
   // Set inside `node --test`; there, a nested run would talk to the outer one instead of testing.
   delete env.NODE_TEST_CONTEXT;

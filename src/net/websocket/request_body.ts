@@ -73,7 +73,7 @@ export class GuardedRequest {
   }
 
   /** One chunk, with the time spent waiting for it counted: a window of `bodyStallMs` must bring its share of bytes. */
-  async #read(): Promise<ReadableStreamReadResult<Uint8Array>> {
+  async #read(): Promise<{ done: boolean; value?: Uint8Array | undefined }> {
     const { limits, clock } = this.#options;
     const startedMs = clock.monotonic();
     const cancel = clock.schedule(Math.max(0, limits.bodyStallMs - this.#windowWaitedMs), () => this.#windowEnded());
