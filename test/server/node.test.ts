@@ -153,6 +153,13 @@ describe("a channel whose log cannot be used", () => {
       await expectProblem(await again.create(name), { status: 409, code: "channel-exists" });
     }
     await again.expectUnharmed("sound");
+    const { channels } =
+      (await again.call<{ channels: { name: string; damage: unknown }[] }>("GET", "/v1/channels")).body;
+    expect(channels.map(({ name, damage }) => [name, damage !== null])).toEqual([
+      ["sound", false],
+      ["unreadable", true],
+      ["vanished", true],
+    ]);
     for (const name of ["vanished", "unreadable"]) {
       expect((await fetch(`${second.url}/v1/channels/${name}`, { method: "DELETE" })).status).toBe(204);
       expect((await again.create(name)).status).toBe(201);
