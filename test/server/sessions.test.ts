@@ -191,7 +191,7 @@ describe("a session out of order", () => {
     const session = await greeted();
     session.say({ ...REQUEST, from: 999_999 });
     const { nextSeq } = (await api.status("log")).body;
-    expect(await answer(session, "syncNack")).toEqual(expect.objectContaining({ code: "diverged", seq: nextSeq }));
+    expect(await answer(session, "syncNack")).toEqual(expect.objectContaining({ code: "bad-range", seq: nextSeq }));
     session.close();
   });
 
