@@ -3,16 +3,13 @@
 
 import { EMPTY_TAIL, type EpochStart, type LogTail, type Seq } from "../core/position.ts";
 import type { Crc32 } from "../core/environment.ts";
-import { viewOf } from "../lib/bytes.ts";
 import { Watermark } from "../lib/watermark.ts";
-import { FRAME_HEADER_BYTES, frameLengthAt, frameSeqAt, frameTimestampAt } from "../wire/frame.ts";
-import { type FrameRun, offsetAfter } from "../wire/frame_run.ts";
-import { type Chunk, chunkIndexOf, type ChunkPlace, chunksOf, readChunks } from "./chunk_list.ts";
-import { walkCarefully } from "./frame_scan.ts";
+import type { FrameRun } from "../wire/frame_run.ts";
+import { type ChunkPlace, readChunks } from "./chunk_list.ts";
 import { checkLogId } from "./log_id.ts";
 import type { Log, LogCursor, LogSlice, LogStore, ReadLimit } from "./log_store.ts";
+import { MemoryContent } from "./memory_content.ts";
 import { StoreError } from "./store_error.ts";
-import { cutChunks } from "./tail_cache.ts";
 import { Truncations } from "./truncations.ts";
 
 export interface MemoryStoreOptions {
@@ -39,7 +36,7 @@ export class MemoryStore implements LogStore {
   readonly durable = false;
   readonly durability = "An entry is synced as soon as it is in the memory of this process; nothing outlives it.";
   readonly #options: MemoryStoreOptions;
-  readonly #contents = new Map<string, Content>();
+  readonly #contents = new Map<string, MemoryContent>();
   readonly #open = new Map<string, MemoryLog>();
   #isClosed = false;
 
@@ -53,7 +50,7 @@ export class MemoryStore implements LogStore {
     checkLogId(id);
     this.#checkOpen();
     if (this.#open.has(id)) throw new TypeError(`log ${id} is open already`);
-    const content = this.#contents.get(id) ?? new Content(after);
+    const content = this.#contents.get(id) ?? new MemoryContent(after);
     this.#contents.set(id, content);
     const log = new MemoryLog(id, content, { ...this.#options, onClosed: () => this.#open.delete(id) });
     this.#open.set(id, log);
@@ -83,107 +80,6 @@ export class MemoryStore implements LogStore {
   }
 }
 
-/** One appended run: the state before it, and its size. */
-interface KeptRun {
-  readonly start: LogTail;
-  readonly byteLength: number;
-}
-
-/** What a log keeps while nobody has it open. */
-class Content {
-  tail: LogTail;
-  chunks: Chunk[] = [];
-  runs: KeptRun[] = [];
-  epochStarts: EpochStart[] = [];
-  byteLength = 0;
-
-  constructor(after: LogTail) {
-    this.tail = after;
-  }
-
-  get firstSeq(): Seq {
-    return this.runs[0]?.start.nextSeq ?? this.tail.nextSeq;
-  }
-
-  add(run: FrameRun): void {
-    this.chunks.push(...chunksOf(run));
-    this.runs.push({ start: this.tail, byteLength: run.byteLength });
-    this.epochStarts.push(...run.epochStarts);
-    this.byteLength += run.byteLength;
-    this.tail = run.tail;
-  }
-
-  /** Forgets the first `count` runs. */
-  drop(count: number): void {
-    for (const { byteLength } of this.runs.splice(0, count)) this.byteLength -= byteLength;
-    this.chunks.splice(0, chunkIndexOf(this.chunks, this.firstSeq));
-    this.epochStarts = this.epochStarts.filter(({ seq }) => seq >= this.firstSeq);
-  }
-
-  /** The state before entry `seq`, walked from the beginning of the run that holds it. */
-  tailAt(seq: Seq, crc32: Crc32): LogTail {
-    if (seq === this.tail.nextSeq) return this.tail;
-    let tail = this.#startBefore(seq);
-    for (let index = chunkIndexOf(this.chunks, tail.nextSeq); tail.nextSeq < seq; index++) {
-      const { bytes, lastSeq } = this.chunks[index]!;
-      const end = lastSeq < seq ? bytes.byteLength : offsetAfter(bytes, seq - 1);
-      tail = walkCarefully(bytes.subarray(0, end), tail, crc32).tail;
-    }
-    return tail;
-  }
-
-  cut(tail: LogTail): void {
-    this.chunks = cutChunks(this.chunks, tail.nextSeq);
-    const last = this.runs.findLastIndex(({ start }) => start.nextSeq < tail.nextSeq);
-    const before = this.byteLength;
-    this.epochStarts = this.epochStarts.filter(({ seq }) => seq < tail.nextSeq);
-    this.byteLength = this.chunks.reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
-    const droppedBytes = before - this.byteLength -
-      this.runs.slice(last + 1).reduce((sum, run) => sum + run.byteLength, 0);
-    this.runs.length = last + 1;
-    if (last >= 0) this.runs[last] = { ...this.runs[last]!, byteLength: this.runs[last]!.byteLength - droppedBytes };
-    this.tail = tail;
-  }
-
-  seqAtTime(timestamp: number): Seq {
-    let low = 0;
-    let high = this.chunks.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (frameTimestampAt(viewOf(this.chunks[middle]!.bytes), 0)! < timestamp) low = middle + 1;
-      else high = middle;
-    }
-    // The chunk before the first one that begins late enough may hold the entry.
-    const bytes = this.chunks[low - 1]?.bytes;
-    const inside = bytes && firstSeqSince(bytes, timestamp);
-    return inside ?? this.chunks[low]?.firstSeq ?? this.tail.nextSeq;
-  }
-
-  #startBefore(seq: Seq): LogTail {
-    return this.runs[this.runIndexOf(seq)]!.start;
-  }
-
-  /** Index of the run that holds entry `seq`. */
-  runIndexOf(seq: Seq): number {
-    let low = 0;
-    let high = this.runs.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (this.runs[middle]!.start.nextSeq <= seq) low = middle;
-      else high = middle - 1;
-    }
-    return low;
-  }
-}
-
-function firstSeqSince(bytes: Uint8Array, timestamp: number): Seq | undefined {
-  const view = viewOf(bytes);
-  for (let at = 0; at < bytes.byteLength; at += FRAME_HEADER_BYTES + frameLengthAt(view, at)) {
-    if (frameTimestampAt(view, at)! >= timestamp) return frameSeqAt(view, at);
-  }
-  return undefined;
-}
-
 /** A log that drops its oldest runs goes down to this share of its bound, so that it does not do so at every append. */
 const KEPT_SHARE = 7 / 8;
 
@@ -195,13 +91,13 @@ class MemoryLog implements DiscardableLog {
   readonly damage = undefined;
   readonly fence = undefined;
   readonly truncations = new Truncations();
-  readonly content: Content;
+  readonly content: MemoryContent;
   readonly #options: MemoryStoreOptions & { onClosed: () => void };
   #advancing: Promise<void> | undefined;
   #pendingBytes = 0;
   #isClosed = false;
 
-  constructor(id: string, content: Content, options: MemoryStoreOptions & { onClosed: () => void }) {
+  constructor(id: string, content: MemoryContent, options: MemoryStoreOptions & { onClosed: () => void }) {
     this.id = id;
     this.content = content;
     this.#options = options;
