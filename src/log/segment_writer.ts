@@ -11,7 +11,7 @@ import {
   frameSeqAt,
   frameTimestampAt,
 } from "../wire/frame.ts";
-import { ChainFold, type FrameRun } from "../wire/frame_run.ts";
+import { chainAfter, type FrameRun } from "../wire/frame_run.ts";
 import type { DiskFile } from "./disk.ts";
 import { type LogFiles, Segment } from "./segment.ts";
 import { CLEAN_NAME, encodeSegmentHeader, SEGMENT_HEADER_BYTES } from "./segment_format.ts";
@@ -75,7 +75,7 @@ export class SegmentWriter {
     index.offer(segment.end, before);
     if (run.epochStarts.length > 0) index.epochStarts.push(...run.epochStarts);
     if (run.byteLength >= WALKED_RUN_BYTES) {
-      walkPlaces(run, { index, before, position: segment.end, ...this.#log.context.environment });
+      walkPlaces(run, { index, before, position: segment.end });
     }
   }
 
@@ -147,13 +147,11 @@ interface WalkedRun {
   readonly index: SegmentIndex;
   readonly before: LogTail;
   readonly position: number;
-  readonly crc32: (bytes: Uint8Array, seed?: number) => number;
 }
 
 /** Offers a place for about every index spacing inside a large run. */
-function walkPlaces(run: FrameRun, { index, before, position, crc32 }: WalkedRun): void {
-  const fold = new ChainFold(before.chain, crc32);
-  let { epoch, timestamp } = before;
+function walkPlaces(run: FrameRun, { index, before, position }: WalkedRun): void {
+  let { epoch, timestamp, chain } = before;
   let partPosition = position;
   let due = position + INDEX_SPACING_BYTES;
   for (const part of run.parts) {
@@ -161,10 +159,10 @@ function walkPlaces(run: FrameRun, { index, before, position, crc32 }: WalkedRun
     for (let at = 0; at < part.byteLength; at += FRAME_HEADER_BYTES + frameLengthAt(view, at)) {
       if (partPosition + at >= due) {
         const nextSeq: Seq = frameSeqAt(view, at)!;
-        index.offer(partPosition + at, { nextSeq, epoch, timestamp, chain: fold.value() });
+        index.offer(partPosition + at, { nextSeq, epoch, timestamp, chain });
         due = partPosition + at + INDEX_SPACING_BYTES;
       }
-      fold.add(frameCrcAt(view, at));
+      chain = chainAfter(chain, frameCrcAt(view, at));
       epoch = frameEpochAt(view, at);
       timestamp = frameTimestampAt(view, at)!;
     }

@@ -57,12 +57,20 @@ export class ByteQueue {
     return chunk;
   }
 
-  /** Up to `bytesMax` of the oldest bytes: the oldest chunk itself where it is at least `bytesMin`, else several put together. */
+  /**
+   * Up to `bytesMax` of the oldest bytes: the oldest chunk itself, or its beginning, where it is at least `bytesMin`; else several
+   * put together.
+   */
   shiftAtLeast(bytesMin: number, bytesMax: number): Uint8Array | undefined {
     const first = this.#chunks[this.#head];
     if (first === undefined) return undefined;
     const isLargeEnough = first.byteLength >= bytesMin || first.byteLength === this.#byteLength;
     if (isLargeEnough && first.byteLength <= bytesMax) return this.shift();
+    if (first.byteLength > bytesMax) {
+      this.#chunks[this.#head] = first.subarray(bytesMax);
+      this.#byteLength -= bytesMax;
+      return first.subarray(0, bytesMax);
+    }
     const joined = new Uint8Array(Math.min(bytesMax, this.#byteLength));
     this.copyInto(joined);
     return joined;

@@ -5,7 +5,7 @@ import type { Watermark } from "../lib/watermark.ts";
 import type { Log, LogCursor, LogSlice } from "../log/log_store.ts";
 
 /** Bytes read at a time: large enough that a slice costs more to send than to ask for. */
-export const SLICE_BYTES_MAX = 256 << 10;
+export const SLICE_BYTES_MAX = 512 << 10;
 
 export interface LogReaderOptions {
   readonly from: Seq;

@@ -11,8 +11,12 @@ import { ProtocolError } from "./protocol_error.ts";
 export class FrameGatherer {
   readonly #options: Omit<WalkOptions, "after">;
   #tail: LogTail;
-  /** The frame that straddles a cut: filled up to `#filled`; exactly as long as the frame once its header is in. */
-  #straddling = new Uint8Array(FRAME_HEADER_BYTES);
+  /** The header of the frame that straddles a cut. */
+  readonly #header = new Uint8Array(FRAME_HEADER_BYTES);
+  readonly #headerView = viewOf(this.#header);
+  /** That frame, once its header is in: exactly as long as it is. */
+  #frame: Uint8Array | undefined;
+  /** Bytes of it that are here. */
   #filled = 0;
 
   constructor(options: WalkOptions) {
@@ -56,37 +60,35 @@ export class FrameGatherer {
     return walk.end;
   }
 
+  /** Answers the offset after the bytes that the unfinished frame took. */
   #finishStraddling(bytes: Uint8Array, parts: Uint8Array[], epochStarts: EpochStart[]): number {
-    let at = this.#fill(bytes, 0);
-    if (this.#filled === FRAME_HEADER_BYTES && this.#straddling.byteLength === FRAME_HEADER_BYTES) {
-      this.#makeRoom();
-      at = this.#fill(bytes, at);
-    }
-    if (this.#filled < this.#straddling.byteLength || this.#filled < FRAME_HEADER_BYTES) return at;
-    const frame = this.#straddling;
-    this.#straddling = new Uint8Array(FRAME_HEADER_BYTES);
+    const at = this.#hold(bytes, 0);
+    const frame = this.#frame;
+    if (frame === undefined || this.#filled < frame.byteLength) return at;
+    this.#frame = undefined;
     this.#filled = 0;
     this.#walk(frame, parts, epochStarts);
     return at;
   }
 
-  #fill(bytes: Uint8Array, at: number): number {
-    const taken = Math.min(this.#straddling.byteLength - this.#filled, bytes.byteLength - at);
-    this.#straddling.set(bytes.subarray(at, at + taken), this.#filled);
+  /** Takes what belongs to the unfinished frame from `at` on; answers the offset after it. */
+  #hold(bytes: Uint8Array, at: number): number {
+    const after = this.#frame ? at : this.#fill(this.#header, bytes, at);
+    if (this.#filled < FRAME_HEADER_BYTES) return after;
+    this.#frame ??= this.#makeRoom();
+    return this.#fill(this.#frame, bytes, after);
+  }
+
+  #fill(target: Uint8Array, bytes: Uint8Array, at: number): number {
+    const taken = Math.min(target.byteLength - this.#filled, bytes.byteLength - at);
+    target.set(bytes.subarray(at, at + taken), this.#filled);
     this.#filled += taken;
     return at + taken;
   }
 
-  #hold(bytes: Uint8Array, at: number): void {
-    at = this.#fill(bytes, at);
-    if (this.#filled < FRAME_HEADER_BYTES) return;
-    this.#makeRoom();
-    this.#fill(bytes, at);
-  }
-
-  /** The header is in: makes room for exactly the whole frame, once its length is known to be allowed. */
-  #makeRoom(): void {
-    const length = frameLengthAt(viewOf(this.#straddling), 0);
+  /** The header is in: room for exactly the whole frame, once its length is known to be allowed. */
+  #makeRoom(): Uint8Array {
+    const length = frameLengthAt(this.#headerView, 0);
     if (length > this.#options.entryBytesMax) {
       throw new ProtocolError(
         "frame-too-large",
@@ -94,7 +96,7 @@ export class FrameGatherer {
       );
     }
     const room = new Uint8Array(FRAME_HEADER_BYTES + length);
-    room.set(this.#straddling);
-    this.#straddling = room;
+    room.set(this.#header);
+    return room;
   }
 }

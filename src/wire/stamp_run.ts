@@ -18,7 +18,7 @@ import {
   stampFrame,
   writeFrame,
 } from "./frame.ts";
-import { ChainFold, checkShape, type FrameRun } from "./frame_run.ts";
+import { chainAfter, checkShape, type FrameRun } from "./frame_run.ts";
 import { ProtocolError } from "./protocol_error.ts";
 
 export interface StampOptions {
@@ -33,19 +33,19 @@ export interface StampOptions {
 /** Stamps the frames of `bytes` in place, all with one timestamp. `bytes` must be whole frames and belongs to the run afterwards. */
 export function stampRun(bytes: Uint8Array, { after, epoch, now, crc32 }: StampOptions): FrameRun {
   const view = viewOf(bytes);
-  const fold = new ChainFold(after.chain, crc32);
   const timestamp = Math.max(now, after.timestamp);
   let seq = after.nextSeq;
+  let { chain } = after;
   for (let at = 0; at < bytes.byteLength; at += FRAME_HEADER_BYTES + frameLengthAt(view, at)) {
     stampFrame(bytes, view, at, { seq, epoch, timestamp }, crc32);
-    fold.add(frameCrcAt(view, at));
+    chain = chainAfter(chain, frameCrcAt(view, at));
     seq++;
   }
   return {
     parts: [bytes],
     byteLength: bytes.byteLength,
     firstSeq: after.nextSeq,
-    tail: { nextSeq: seq, epoch, timestamp, chain: fold.value() },
+    tail: { nextSeq: seq, epoch, timestamp, chain },
     epochStarts: epoch > after.epoch ? [{ epoch, seq: after.nextSeq }] : [],
   };
 }

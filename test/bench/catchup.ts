@@ -49,7 +49,12 @@ export function runCatchUp(catchUp: CatchUp, options: BenchOptions): Promise<rea
       const memory = await runReplica(workspace, catchUp, { server, full, store: "memory" });
       const disk = diskLimit(workspace, full.bytes);
       measured.push({ durable, memory, pump: pumped, disk });
-      const told = [`pump ${tell(pumped)}`, `durable ${tell(durable)}`, `memory ${tell(memory)}`, `disk ${short(disk)}`];
+      const told = [
+        `pump ${tell(pumped)}`,
+        `durable ${tell(durable)}`,
+        `memory ${tell(memory)}`,
+        `disk ${short(disk)}`,
+      ];
       say(`  round ${round + 1}: ${told.join(", ")} MiB/s`);
     }
     return rowsOf(catchUp, measured);
@@ -112,7 +117,13 @@ async function runReplica(
 ): Promise<Transfer> {
   const root = workspace.path();
   const args = ["--url", server.url, "--channel", server.channel, "--transport", transport, "--until", full.commit];
-  const replica = workspace.start(runtime, "test/bench/programs/replica.ts", [...args, "--store", store, "--root", root]);
+  const replica = workspace.start(runtime, "test/bench/programs/replica.ts", [
+    ...args,
+    "--store",
+    store,
+    "--root",
+    root,
+  ]);
   const transferred = await transfer(full.bytes, server.child, replica);
   workspace.remove(root);
   checkEqual(transferred.done, full);

@@ -19,7 +19,9 @@ const UNITS: Readonly<Record<string, number>> = { "": 1, KiB: 1024, MiB: MIB, Gi
 function bytesOf(text: string): number {
   const [, count, unit] = /^(\d+)\s*(\w*)$/.exec(text) ?? [];
   const factor = UNITS[unit ?? "none"];
-  if (factor === undefined) throw new RangeError(`--bytes is ${JSON.stringify(text)}, allowed is 64MiB, 1GiB and so on`);
+  if (factor === undefined) {
+    throw new RangeError(`--bytes is ${JSON.stringify(text)}, allowed is 64MiB, 1GiB and so on`);
+  }
   return Number(count) * factor;
 }
 
@@ -27,7 +29,9 @@ function chosen(names: readonly string[]): readonly Benchmark[] {
   if (names.length === 0 || names.includes("main")) return BENCHMARKS;
   return names.map((name) => {
     const found = BENCHMARKS.find((each) => each.name === name);
-    if (!found) throw new RangeError(`no benchmark ${name}; there are main, ${BENCHMARKS.map((each) => each.name).join(", ")}`);
+    if (!found) {
+      throw new RangeError(`no benchmark ${name}; there are main, ${BENCHMARKS.map((each) => each.name).join(", ")}`);
+    }
     return found;
   });
 }

@@ -2,7 +2,7 @@
 // live, and to a slow one, which is fed from the disk: 40 MiB/s, and every 256 MiB it stops for two seconds. Entries of 1 to
 // 64 KiB are appended over HTTP all the while. Neither replica keeps anything.
 
-import { type BenchOptions, type Benchmark, GIB, MIB, type Row, short } from "./benchmark.ts";
+import { type Benchmark, type BenchOptions, GIB, MIB, type Row, short } from "./benchmark.ts";
 import { checkEqual } from "./catchup.ts";
 import type { RuntimeName } from "./child.ts";
 import { type LogState, makeBody, Server } from "./server.ts";

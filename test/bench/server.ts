@@ -9,7 +9,8 @@ export const FRAMES_TYPE = "application/vnd.millrace.frames";
 const CHANNEL = "bench";
 /** Requests under way while a channel is being filled. */
 const FILLERS = 2;
-const FILL_BODY_BYTES = 2 << 20;
+/** As the command line appends. */
+const FILL_BODY_BYTES = 1 << 20;
 
 export interface LogState {
   readonly nextSeq: number;
@@ -72,7 +73,7 @@ export class Server {
   }
 }
 
-/** A body of about 2 MiB with entries of the given payload sizes, in turn; their content is random. */
+/** A body of about 1 MiB with entries of the given payload sizes, in turn; their content is random. */
 export function makeBody(payloadSizes: readonly number[]): Uint8Array<ArrayBuffer> {
   const payloads: Uint8Array[] = [];
   let byteLength = 0;

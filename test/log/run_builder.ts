@@ -6,7 +6,7 @@ import { concatBytes, viewOf } from "../../src/lib/bytes.ts";
 import type { Log, LogCursor } from "../../src/log/log_store.ts";
 import { crc32 } from "../../src/wire/crc32.node.ts";
 import { entriesOf, EntryType, frameBytes, frameCrcAt, writeFrame } from "../../src/wire/frame.ts";
-import { ChainFold, type FrameRun } from "../../src/wire/frame_run.ts";
+import { chainAfter, type FrameRun } from "../../src/wire/frame_run.ts";
 
 /** A clock that stands still: the stores ask it nothing. */
 const clock: Clock = { now: () => 0, monotonic: () => 0, schedule: () => () => {} };
@@ -47,7 +47,7 @@ export interface RunOptions {
 /** A run that continues `after`. */
 export function makeRun(after: LogTail = EMPTY_TAIL, options: RunOptions = {}): FrameRun {
   const { count = 1, payloadBytes = 100, epoch = Math.max(1, after.epoch), entriesPerPart = count } = options;
-  const fold = new ChainFold(after.chain, crc32);
+  let { chain } = after;
   const frames: Uint8Array[] = [];
   let timestamp = after.timestamp;
   for (let seq = after.nextSeq; seq < after.nextSeq + count; seq++) {
@@ -55,13 +55,13 @@ export function makeRun(after: LogTail = EMPTY_TAIL, options: RunOptions = {}): 
     const frame = new Uint8Array(frameBytes(payload.byteLength));
     timestamp = options.timestamp?.(seq) ?? seq * 1000;
     writeFrame(frame, 0, { seq, epoch, timestamp, type: EntryType.data, payload }, crc32);
-    fold.add(frameCrcAt(viewOf(frame), 0));
+    chain = chainAfter(chain, frameCrcAt(viewOf(frame), 0));
     frames.push(frame);
   }
   const parts: Uint8Array[] = [];
   for (let at = 0; at < count; at += entriesPerPart) parts.push(concatBytes(frames.slice(at, at + entriesPerPart)));
   const epochStarts: EpochStart[] = epoch > after.epoch ? [{ epoch, seq: after.nextSeq }] : [];
-  const tail = { nextSeq: after.nextSeq + count, epoch, timestamp, chain: fold.value() };
+  const tail = { nextSeq: after.nextSeq + count, epoch, timestamp, chain };
   return {
     parts,
     byteLength: frames.reduce((sum, frame) => sum + frame.byteLength, 0),

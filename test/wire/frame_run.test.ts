@@ -3,7 +3,7 @@ import { EMPTY_TAIL, type LogTail, SEQ_MAX } from "../../src/core/position.ts";
 import { concatBytes, viewOf } from "../../src/lib/bytes.ts";
 import { crc32 } from "../../src/wire/crc32.node.ts";
 import { type Entry, EntryType, FRAME_HEADER_BYTES, frameBytes, frameCrcAt, writeFrame } from "../../src/wire/frame.ts";
-import { ChainFold, offsetAfter, type Walk, walkFrames } from "../../src/wire/frame_run.ts";
+import { chainAfter, offsetAfter, type Walk, walkFrames } from "../../src/wire/frame_run.ts";
 import { ProtocolError, type ProtocolErrorCode } from "../../src/wire/protocol_error.ts";
 import { FRAMES, RUNS } from "../vectors/frames.ts";
 
@@ -45,9 +45,7 @@ function codeOf(step: () => unknown): ProtocolErrorCode | "no ProtocolError" {
 
 describe("walkFrames over golden frames", () => {
   for (const { name, bytes, entry, crc32: crc } of FRAMES) {
-    const chain = new ChainFold(0, crc32);
-    chain.add(crc);
-    const end: LogTail = { ...before(entry), nextSeq: entry.seq + 1, chain: chain.value() };
+    const end: LogTail = { ...before(entry), nextSeq: entry.seq + 1, chain: chainAfter(0, crc) };
 
     test(`${name}: whole, it is taken`, () => {
       expect(walk(bytes, before(entry))).toEqual({ end: bytes.byteLength, tail: end, epochStarts: [] });
@@ -133,15 +131,17 @@ describe("walkFrames refuses", () => {
   });
 });
 
-test("ChainFold gives the same chain one by one, at once, and beyond its own buffer", () => {
-  const crcs = Array.from({ length: 3000 }, (_unused, index) => frameCrcAt(viewOf(frame({ seq: index + 1 })), 0));
-  const atOnce = new ChainFold(7, crc32);
-  let oneByOne = 7;
-  for (const crc of crcs) {
-    atOnce.add(crc);
-    const step = new ChainFold(oneByOne, crc32);
-    step.add(crc);
-    oneByOne = step.value();
+test("chainAfter goes on with the checksum over the fields of all frames before", () => {
+  const crcs = Array.from({ length: 300 }, (_unused, index) => frameCrcAt(viewOf(frame({ seq: index + 1 })), 0));
+  const fields = new Uint8Array(4 * crcs.length);
+  crcs.forEach((crc, index) => viewOf(fields).setUint32(4 * index, crc, true));
+  expect(crcs.reduce(chainAfter, 7)).toBe(crc32(fields, 7));
+});
+
+test("walkFrames names the first of several frames with a wrong checksum, wherever they lie in the run", () => {
+  for (const wrong of [[0, 1], [3, 9], [9]]) {
+    const frames = Array.from({ length: 10 }, (_unused, index) => frame({ seq: index + 1 }));
+    for (const index of wrong) frames[index]![FRAME_HEADER_BYTES]! ^= 0x80;
+    expect(() => walk(concatBytes(frames), EMPTY_TAIL)).toThrow(new RegExp(`entry ${wrong[0]! + 1}:`));
   }
-  expect(atOnce.value()).toBe(oneByOne);
 });

@@ -11,7 +11,7 @@ const WRITE_BYTES = 64 << 10;
 
 async function serve(): Promise<void> {
   const { clock, random } = environment;
-  const { cert, key, hash } = await makeCertificate({ hosts: ["127.0.0.1"], clock, random });
+  const { cert, key, hash } = await makeCertificate({ from: clock.now(), hosts: ["127.0.0.1"], random });
   const endpoint = new Deno.QuicEndpoint({ hostname: "127.0.0.1", port: 0 });
   const listener = endpoint.listen({ cert, key, alpnProtocols: ["h3"], keepAliveInterval: 5_000 });
   say("listening", { port: endpoint.addr.port, hash });

@@ -83,7 +83,13 @@ const started = performance.now();
 const cpuBefore = cpuMs();
 const connection = new Connection({
   connect: (signal) =>
-    connect({ url, transports: [transport as "websocket" | "webtransport"], limits: SESSION_LIMITS, environment, signal }),
+    connect({
+      url,
+      transports: [transport as "websocket" | "webtransport"],
+      limits: SESSION_LIMITS,
+      environment,
+      signal,
+    }),
   hello: { kind: "program", id: crypto.randomUUID(), agent: "millrace bench", token: "" },
   environment,
   handshakeGraceMs: SESSION_LIMITS.handshakeGraceMs,
