@@ -31,6 +31,8 @@ export type ReplicaInput =
   | { readonly kind: "received"; readonly byteLength: number }
   /** Total bytes of this subscription that left memory for the store, and the last synced entry. */
   | { readonly kind: "stored"; readonly byteLength: number; readonly syncedSeq: Seq }
+  /** The moment that `ackSoon` asked for has come. */
+  | { readonly kind: "ackDue" }
   | { readonly kind: "commit"; readonly seq: Seq }
   | { readonly kind: "lost" };
 
@@ -44,6 +46,8 @@ export type ReplicaEffect =
     readonly creditLimit: number;
   }
   | { readonly kind: "ack"; readonly seq: Seq; readonly creditLimit: number }
+  /** There is something to acknowledge, but no hurry: what follows within a moment goes with it. */
+  | { readonly kind: "ackSoon" }
   /** The feeder is not able or willing now: ask again later. */
   | { readonly kind: "retry"; readonly reason: string }
   /** Asking again would not help; `reset` means that the history itself differs from ours. */
@@ -55,8 +59,9 @@ export type ReplicaEffect =
 const NOTHING: readonly ReplicaEffect[] = [];
 /** Refusals that another try later may overcome. */
 const PASSING: ReadonlySet<string> = new Set(["not-leader", "backpressure", "channel-closed"]);
-/** An ack is due when at least this share of the window can be granted anew, or a new entry is synced. */
+/** An ack is due at once when this share of the window can be granted anew; else soon after a new entry is synced. */
 const GRANT_SHARE = 4;
+const ACK_SOON: readonly ReplicaEffect[] = [{ kind: "ackSoon" }];
 
 export class ReplicaMachine {
   readonly #windowBytes: number;
@@ -65,6 +70,7 @@ export class ReplicaMachine {
   #creditLimit = 0;
   #receivedBytes = 0;
   #storedBytes = 0;
+  #syncedSeq: Seq = 0;
   #ackedSeq: Seq = 0;
   #commit: Seq = 0;
 
@@ -99,6 +105,8 @@ export class ReplicaMachine {
         return this.#received(input.byteLength);
       case "stored":
         return this.#stored(input.byteLength, input.syncedSeq);
+      case "ackDue":
+        return this.#state === "streaming" && this.#syncedSeq > this.#ackedSeq ? this.#ack() : NOTHING;
       case "commit":
         this.#commit = Math.max(this.#commit, input.seq);
         return NOTHING;
@@ -113,7 +121,7 @@ export class ReplicaMachine {
     this.#requestId = requestId;
     this.#receivedBytes = this.#storedBytes = 0;
     this.#creditLimit = ready ? this.#windowBytes : 0;
-    this.#ackedSeq = Math.max(0, tail.nextSeq - 1);
+    this.#ackedSeq = this.#syncedSeq = Math.max(0, tail.nextSeq - 1);
     const { nextSeq: from, epoch: lastEpoch } = tail;
     return [{ kind: "request", requestId, from, lastEpoch, incarnation, creditLimit: this.#creditLimit }];
   }
@@ -122,7 +130,7 @@ export class ReplicaMachine {
     if (this.#state !== "requesting" || requestId !== this.#requestId) return NOTHING;
     this.#state = "streaming";
     this.#commit = Math.max(this.#commit, commit);
-    this.#ackedSeq = from - 1;
+    this.#ackedSeq = this.#syncedSeq = from - 1;
     if (this.#creditLimit > 0) return [{ kind: "streaming" }];
     this.#creditLimit = this.#windowBytes;
     return [{ kind: "streaming" }, { kind: "ack", seq: this.#ackedSeq, creditLimit: this.#creditLimit }];
@@ -149,11 +157,15 @@ export class ReplicaMachine {
     this.#storedBytes += byteLength;
     assert(this.#storedBytes <= this.#receivedBytes, "no more is stored than was received");
     if (this.#state !== "streaming") return NOTHING;
-    const limit = this.#storedBytes + this.#windowBytes;
-    const grantable = limit - this.#creditLimit;
-    if (syncedSeq <= this.#ackedSeq && grantable * GRANT_SHARE < this.#windowBytes) return NOTHING;
-    this.#ackedSeq = Math.max(this.#ackedSeq, syncedSeq);
-    this.#creditLimit = limit;
-    return [{ kind: "ack", seq: this.#ackedSeq, creditLimit: limit }];
+    this.#syncedSeq = Math.max(this.#syncedSeq, syncedSeq);
+    const grantable = this.#storedBytes + this.#windowBytes - this.#creditLimit;
+    if (grantable * GRANT_SHARE >= this.#windowBytes) return this.#ack();
+    return this.#syncedSeq > this.#ackedSeq ? ACK_SOON : NOTHING;
+  }
+
+  #ack(): readonly ReplicaEffect[] {
+    this.#ackedSeq = this.#syncedSeq;
+    this.#creditLimit = this.#storedBytes + this.#windowBytes;
+    return [{ kind: "ack", seq: this.#ackedSeq, creditLimit: this.#creditLimit }];
   }
 }

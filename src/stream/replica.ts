@@ -14,6 +14,9 @@ import { ProtocolError } from "../wire/protocol_error.ts";
 /** Log bytes that may be on their way to one replica of one channel. */
 export const REPLICA_WINDOW_BYTES = 4 << 20;
 
+/** Acks of small progress wait this long for more: each is a send of its own, and they took a quarter of a replica's time. */
+const ACK_DELAY_MS = 2;
+
 export type ReplicaEvent =
   | { readonly kind: "streaming"; readonly log: Log }
   /** Not fed for now; asked for again by itself. */
@@ -58,6 +61,7 @@ export class Replica {
   #port: ReplicaPort | undefined;
   #subscription = 0;
   #requestId = 0;
+  #cancelAck: (() => void) | undefined;
   #gatherer: FrameGatherer | undefined;
   /** Bytes handed to the store that are not written yet, by the last entry of each run. */
   #storing: { lastSeq: Seq; byteLength: number }[] = [];
@@ -119,6 +123,8 @@ export class Replica {
 
   /** The session is over. */
   detach(): void {
+    this.#cancelAck?.();
+    this.#cancelAck = undefined;
     this.#port = undefined;
     this.#machine.step({ kind: "lost" });
   }
@@ -251,6 +257,12 @@ export class Replica {
           this.#port?.sendRequest({ type: "syncRequest", ...request, channel, subscription, class: "foreground" });
           break;
         }
+        case "ackSoon":
+          this.#cancelAck ??= this.#options.environment.clock.schedule(ACK_DELAY_MS, () => {
+            this.#cancelAck = undefined;
+            this.#perform(this.#machine.step({ kind: "ackDue" }));
+          });
+          break;
         case "ack":
           this.#port?.sendAck({
             type: "ack",

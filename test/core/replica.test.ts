@@ -38,21 +38,19 @@ describe("ReplicaMachine", () => {
     expect(machine.state).toBe("requesting");
   });
 
-  test("acks what is synced, at once, and credit when a quarter of the window is free", () => {
+  test("acks what is synced soon, and at once when a quarter of the window is free", () => {
     const machine = streaming();
     machine.step({ kind: "received", byteLength: 400 });
     expect(machine.step({ kind: "stored", byteLength: 100, syncedSeq: 4 })).toEqual([]);
-    expect(machine.step({ kind: "stored", byteLength: 100, syncedSeq: 5 })).toEqual([
-      { kind: "ack", seq: 5, creditLimit: 1200 },
+    expect(machine.step({ kind: "ackDue" })).toEqual([]);
+    expect(machine.step({ kind: "stored", byteLength: 50, syncedSeq: 5 })).toEqual([{ kind: "ackSoon" }]);
+    expect(machine.step({ kind: "ackDue" })).toEqual([{ kind: "ack", seq: 5, creditLimit: 1150 }]);
+    expect(machine.step({ kind: "ackDue" })).toEqual([]);
+    expect(machine.step({ kind: "stored", byteLength: 100, syncedSeq: 5 })).toEqual([]);
+    expect(machine.step({ kind: "stored", byteLength: 150, syncedSeq: 6 })).toEqual([
+      { kind: "ack", seq: 6, creditLimit: 1400 },
     ]);
-    expect(machine.step({ kind: "stored", byteLength: 100, syncedSeq: 5 })).toEqual([]);
-    expect(machine.step({ kind: "stored", byteLength: 100, syncedSeq: 5 })).toEqual([]);
-    machine.step({ kind: "received", byteLength: 100 });
-    expect(machine.step({ kind: "stored", byteLength: 50, syncedSeq: 5 })).toEqual([{
-      kind: "ack",
-      seq: 5,
-      creditLimit: 1450,
-    }]);
+    expect(machine.step({ kind: "ackDue" })).toEqual([]);
   });
 
   test("refuses more than it granted", () => {
