@@ -118,6 +118,8 @@ function gather(
   let end = index + 1;
   while (end < chunks.length) {
     const next = chunks[end]!;
+    // A large chunk is worth a slice of its own: joining it to a small one would copy it.
+    if (next.bytes.byteLength >= GATHER_BYTES) break;
     if (next.lastSeq > from.limit.upTo || byteLength + next.bytes.byteLength > bytesMax) break;
     byteLength += next.bytes.byteLength;
     end++;

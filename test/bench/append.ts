@@ -56,7 +56,9 @@ async function onRuntime(workspace: Workspace, runtime: RuntimeName, { rounds, s
 }
 
 function rowsOf(runtime: RuntimeName, rounds: readonly Round[]): Row[] {
-  const of = (pick: (round: Round) => number) => median(rounds.map(pick)) / 1000;
+  const of = (name: "byEntry" | "inRuns") => median(rounds.map((round) => round[name])) / 1000;
+  const ratioTo = (name: "byEntry" | "inRuns") =>
+    median(rounds.map((round) => Number(round.overHttp["entriesPerSecond"]) / round[name]));
   const http = (field: string) => median(rounds.map(({ overHttp }) => Number(overHttp[field])));
   const base = { what: `append over HTTP (${runtime})`, unit: "k/s", value: http("entriesPerSecond") / 1000 };
   const note = `${short(http("entriesPerRequest"))} entries a request, p50 ${short(http("p50Ms"))} ms, p99 ${
@@ -64,8 +66,14 @@ function rowsOf(runtime: RuntimeName, rounds: readonly Round[]): Row[] {
   } ms`;
   const judged = runtime === JUDGED ? { target: { atLeast: 0.5 } } : {};
   return [
-    { ...base, control: { what: "in process, in runs", value: of((round) => round.inRuns) }, ...judged, note },
-    { ...base, control: { what: "in process, by entry", value: of((round) => round.byEntry) } },
+    {
+      ...base,
+      control: { what: "in process, in runs", value: of("inRuns") },
+      ratio: ratioTo("inRuns"),
+      ...judged,
+      note,
+    },
+    { ...base, control: { what: "in process, by entry", value: of("byEntry") }, ratio: ratioTo("byEntry") },
   ];
 }
 

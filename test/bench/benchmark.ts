@@ -19,6 +19,8 @@ export interface Row {
   readonly value: number;
   /** The measure beside it; absent where the value speaks for itself. */
   readonly control?: { readonly what: string; readonly value: number };
+  /** Value to control, where it is not that of the two medians: the median of the rounds' own ratios. */
+  readonly ratio?: number;
   /** What the target is about: the ratio to the control, or the value itself. */
   readonly target?: { readonly atLeast: number } | { readonly atMost: number };
   /** What a reader needs in order to judge the number. */
@@ -32,8 +34,8 @@ export interface Benchmark {
   run(options: BenchOptions): Promise<readonly Row[]>;
 }
 
-export function ratioOf({ value, control }: Row): number | undefined {
-  return control && value / control.value;
+export function ratioOf({ value, control, ratio }: Row): number | undefined {
+  return ratio ?? (control && value / control.value);
 }
 
 /** Whether the row meets its target; undefined where it has none. */

@@ -69,6 +69,8 @@ function tell({ mibPerSecond, senderSeconds, receiverSeconds }: Transfer): strin
 function rowsOf({ runtime, transport, ratioAtLeast }: CatchUp, rounds: readonly Round[]): Row[] {
   const of = (name: "durable" | "memory" | "pump") => median(rounds.map((round) => round[name].mibPerSecond));
   const disk = median(rounds.map((round) => round.disk));
+  const toPump = (name: "durable" | "memory") =>
+    median(rounds.map((round) => round[name].mibPerSecond / round.pump.mibPerSecond));
   const where = `${transport}, ${runtime}`;
   const control = { what: "bare pump", value: of("pump") };
   const unit = "MiB/s";
@@ -79,10 +81,11 @@ function rowsOf({ runtime, transport, ratioAtLeast }: CatchUp, rounds: readonly 
       unit,
       value: of("durable"),
       control,
+      ratio: toPump("durable"),
       target: { atLeast: ratioAtLeast },
       note,
     },
-    { what: `catch-up, in memory (${where})`, unit, value: of("memory"), control },
+    { what: `catch-up, in memory (${where})`, unit, value: of("memory"), control, ratio: toPump("memory") },
     {
       what: `catch-up, durable (${where})`,
       unit,

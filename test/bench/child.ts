@@ -111,6 +111,11 @@ export class Child {
     }).finally(() => clearTimeout(timer));
   }
 
+  /** Ends the process without asking it. */
+  kill(): void {
+    if (this.#exit === undefined) this.#process.kill("SIGKILL");
+  }
+
   #ended(how: string): void {
     this.#exit ??= how;
     this.#wake();

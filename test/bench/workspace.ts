@@ -26,6 +26,12 @@ export class Workspace {
     return child;
   }
 
+  /** Ends and removes everything at once, on the way out of the process. */
+  abandon(): void {
+    for (const child of this.#children) child.kill();
+    this.remove(this.root);
+  }
+
   async close(): Promise<void> {
     for (const child of this.#children) await child.stop();
     this.remove(this.root);
@@ -36,6 +42,8 @@ export class Workspace {
 export async function inWorkspace<Result>(task: (workspace: Workspace) => Promise<Result>): Promise<Result> {
   const workspace = new Workspace();
   const interrupted = () => void workspace.close().finally(() => process.exit(1));
+  const abandon = () => workspace.abandon();
+  process.once("exit", abandon);
   process.once("SIGINT", interrupted);
   process.once("SIGTERM", interrupted);
   try {
@@ -44,5 +52,6 @@ export async function inWorkspace<Result>(task: (workspace: Workspace) => Promis
     process.off("SIGINT", interrupted);
     process.off("SIGTERM", interrupted);
     await workspace.close();
+    process.off("exit", abandon);
   }
 }
