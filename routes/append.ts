@@ -1,17 +1,14 @@
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Crc32 } from "../src/core/environment.ts";
-import { ackLevel, appendAnswer, problem as problemSchema } from "../src/schema/api.ts";
+import { ackLevel, appendAnswer } from "../src/schema/api.ts";
 import { channelName } from "../src/schema/channel.ts";
 import type { MillraceNode } from "../src/server/node.ts";
 import { checkAppend, frameUnplaced } from "../src/wire/stamp_run.ts";
 import { mediaType, readBody } from "./body.ts";
 import { FRAMES_TYPE, framesOfLines, NDJSON_TYPE, OCTETS_TYPE } from "./entry_formats.ts";
 import { Fault, validationHook } from "./problem.ts";
+import { refused } from "./responses.ts";
 
-const refused = {
-  description: "a problem document",
-  content: { "application/problem+json": { schema: problemSchema } },
-};
 const binary = z.string().openapi({ format: "binary" });
 const PRODUCER_HEADERS = ["producer-id", "producer-epoch", "producer-seq"];
 

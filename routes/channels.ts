@@ -1,22 +1,15 @@
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
-import { channelList, channelStatus, listQuery, problem as problemSchema } from "../src/schema/api.ts";
+import { channelList, channelStatus, listQuery } from "../src/schema/api.ts";
 import { channelName, channelRequest, configOf } from "../src/schema/channel.ts";
 import type { Channel } from "../src/server/channel.ts";
 import type { MillraceNode } from "../src/server/node.ts";
 import { jsonRequest } from "./body.ts";
 import { Fault, validationHook } from "./problem.ts";
+import { json, refused } from "./responses.ts";
 
 /** Largest configuration of a channel as JSON. */
 const CONFIG_BYTES_MAX = 64 << 10;
 const params = z.object({ name: channelName });
-const json = <Schema extends z.ZodType>(schema: Schema, description: string) => ({
-  description,
-  content: { "application/json": { schema } },
-});
-const refused = {
-  description: "a problem document",
-  content: { "application/problem+json": { schema: problemSchema } },
-};
 
 const create = createRoute({
   method: "put",

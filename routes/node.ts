@@ -1,11 +1,7 @@
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import { nodeStatus, replicaStatus } from "../src/schema/api.ts";
 import type { MillraceNode } from "../src/server/node.ts";
-
-const json = <Schema extends z.ZodType>(schema: Schema, description: string) => ({
-  description,
-  content: { "application/json": { schema } },
-});
+import { json } from "./responses.ts";
 
 const show = createRoute({
   method: "get",

@@ -1,11 +1,5 @@
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
-import {
-  entryList,
-  problem as problemSchema,
-  READ_LIMIT_DEFAULT,
-  type ReadQuery,
-  readQuery,
-} from "../src/schema/api.ts";
+import { entryList, READ_LIMIT_DEFAULT, type ReadQuery, readQuery } from "../src/schema/api.ts";
 import { channelName } from "../src/schema/channel.ts";
 import type { Channel } from "../src/server/channel.ts";
 import type { MillraceNode } from "../src/server/node.ts";
@@ -13,13 +7,10 @@ import { checkFrom, type ReadAnswer, readEntries, type ReadRequest } from "../sr
 import { entryObjects, FRAMES_TYPE, NDJSON_TYPE, toNdjson } from "./entry_formats.ts";
 import { eventStream } from "./event_stream.ts";
 import { Fault, validationHook } from "./problem.ts";
+import { refused } from "./responses.ts";
 
 const EVENTS_TYPE = "text/event-stream";
 const JSON_TYPE = "application/json";
-const refused = {
-  description: "a problem document",
-  content: { "application/problem+json": { schema: problemSchema } },
-};
 
 const read = createRoute({
   method: "get",

@@ -43,8 +43,6 @@ export interface ReplicaPort {
   unsubscribe(subscription: number): void;
   /** A new subscription number of this session, by which the replica is known from now on. */
   subscribe(replica: Replica): number;
-  /** The feeder broke the protocol. */
-  fail(error: ProtocolError): void;
   /** Ask again later. */
   retry(replica: Replica): void;
 }

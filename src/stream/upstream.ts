@@ -154,7 +154,6 @@ export class Upstream {
       this.#replicas.set(++this.#subscriptions, replica);
       return this.#subscriptions;
     },
-    fail: (error) => void this.close(error.code, error.message),
     retry: (replica) =>
       this.#schedule(RETRY_MS, () => {
         const entry = [...this.#replicas].find(([_, other]) => other === replica);
