@@ -71,9 +71,11 @@ class MemoryFile implements DiskFile {
     return this.#disk.perform("read", this.#path, () => this.#content.read(position, into));
   }
 
+  /** What is written while a sync is under way is not among what it syncs. */
   sync(): Promise<void> {
+    const count = this.#content.pendingCount;
     const forget = () => this.#disk.isOn && this.#content.forgetUnsynced();
-    return this.#disk.perform("sync", this.#path, () => this.#content.sync(), forget);
+    return this.#disk.perform("sync", this.#path, () => this.#content.sync(count), forget);
   }
 
   truncate(size: number): Promise<void> {
@@ -199,6 +201,10 @@ export class MemoryDisk implements Disk {
       throw error;
     }
     return effect();
+  }
+
+  allocate(byteLength: number): Uint8Array {
+    return new Uint8Array(byteLength);
   }
 
   open(path: string): Promise<DiskFile | undefined> {

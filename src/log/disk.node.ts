@@ -1,6 +1,7 @@
 // The real disk over node:fs, for Deno, Bun and Node. Uses the callback functions with file descriptors: they are the
 // shortest way to the thread pool on all three.
 
+import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import { dirname, resolve } from "node:path";
 import process from "node:process";
@@ -128,6 +129,12 @@ function openFd(path: string, flags: number): Promise<number> {
 
 /** The file system of the machine. */
 export class NodeDisk implements Disk {
+  /** Not zeroed where the runtime can: it took 9 % of a server on Bun that feeds a replica from its files. */
+  allocate(byteLength: number): Uint8Array {
+    const { buffer, byteOffset } = Buffer.allocUnsafeSlow(byteLength);
+    return new Uint8Array(buffer, byteOffset, byteLength);
+  }
+
   open(path: string): Promise<DiskFile | undefined> {
     const task = async () => new NodeFile(await openFd(path, fs.constants.O_RDWR), path);
     return attempt<DiskFile | undefined>("open", path, task, () => undefined);

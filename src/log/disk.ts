@@ -22,6 +22,8 @@ export interface DiskLock {
 }
 
 export interface Disk {
+  /** Memory to read into, with whatever it held before. */
+  allocate(byteLength: number): Uint8Array;
   /** Opens an existing file for reading and writing; `undefined` where there is none. */
   open(path: string): Promise<DiskFile | undefined>;
   /** Makes a file, or empties the one that is there. Its name is durable after `syncDirectory` of its directory. */

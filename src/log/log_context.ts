@@ -24,8 +24,9 @@ export interface LogContext {
   readonly segmentBytesMax: number;
   readonly entryBytesMax: number;
   readonly tailCacheBytesMax: number;
+  readonly writeAheadBytesMin: number;
   readonly onNotice: (notice: StoreNotice) => void;
 }
 
-/** One write to a segment takes no more than this of what is queued, unless a single run is larger. */
-export const BATCH_BYTES_MAX = 8 * 1024 * 1024;
+/** What is written to a log and not synced is no more than this, unless it is a single run. */
+export const UNSYNCED_BYTES_MAX = 8 * 1024 * 1024;

@@ -1,19 +1,23 @@
 // The append path of one log: runs queue up, one loop writes all that waits with one write and one fsync, and what was
 // appended meanwhile waits for the next round (group commit). Nothing here is per entry.
 //
-// The write of a batch is not begun before the previous one is synced. That keeps what a crash can tear to one batch, which
-// recovery relies on (torn_tail.ts).
+// Where much waits, the next write is made while the sync of the one before is under way, and is synced after it. What is
+// written and not synced stays within UNSYNCED_BYTES_MAX, or is one run: that is what a crash can tear (torn_tail.ts).
 
 import type { EpochStart, LogTail } from "../core/position.ts";
 import { assert } from "../lib/assert.ts";
+import { type Deferred, deferred } from "../lib/deferred.ts";
 import { Watermark } from "../lib/watermark.ts";
 import type { FrameRun } from "../wire/frame_run.ts";
 import type { DiskFile } from "./disk.ts";
-import { BATCH_BYTES_MAX } from "./log_context.ts";
+import { UNSYNCED_BYTES_MAX } from "./log_context.ts";
 import type { LogFiles, Segment } from "./segment.ts";
 import type { SegmentWriter } from "./segment_writer.ts";
 import { StoreError } from "./store_error.ts";
 import type { TailCache } from "./tail_cache.ts";
+
+/** One write takes no more than this of what is queued, unless a single run is larger: room for one write beside a sync. */
+const WRITE_BYTES_MAX = UNSYNCED_BYTES_MAX / 2;
 
 interface Batch {
   readonly runs: readonly FrameRun[];
@@ -29,14 +33,22 @@ export class LogWriter {
   readonly #segments: SegmentWriter;
   readonly #cache: TailCache;
   #tail: LogTail;
+  /** The end of what is written. */
+  #wrote: LogTail;
   /** The end of what is synced, to which a failure takes the log back. */
   #kept: LogTail;
   #epochStarts: EpochStart[];
   #queue: FrameRun[] = [];
-  #pendingBytes = 0;
+  #queuedBytes = 0;
+  /** Bytes of the frames that are written and not synced. */
+  #unsyncedBytes = 0;
   /** Bytes of the frames that are synced. */
   #keptBytes: number;
   #running: Promise<void> | undefined;
+  /** The sync under way, or the last one. Never rejects: what fails fences the log. */
+  #syncing: Promise<void> | undefined;
+  /** Resolved when enough waits to be written beside a sync. */
+  #grown: Deferred<void> | undefined;
   #fence: StoreError | undefined;
 
   constructor(
@@ -47,7 +59,7 @@ export class LogWriter {
     this.#log = log;
     this.#segments = parts.segments;
     this.#cache = parts.cache;
-    this.#tail = this.#kept = found.tail;
+    this.#tail = this.#wrote = this.#kept = found.tail;
     this.#epochStarts = found.epochStarts;
     this.#keptBytes = found.segments.reduce((sum, segment) => sum + segment.byteLength, 0);
     this.written = new Watermark(found.tail.nextSeq - 1);
@@ -63,11 +75,11 @@ export class LogWriter {
   }
 
   get pendingBytes(): number {
-    return this.#pendingBytes;
+    return this.#queuedBytes + this.#unsyncedBytes;
   }
 
   get byteLength(): number {
-    return this.#keptBytes + this.#pendingBytes;
+    return this.#keptBytes + this.pendingBytes;
   }
 
   get fence(): StoreError | undefined {
@@ -83,9 +95,10 @@ export class LogWriter {
     }
     if (run.byteLength === 0) return;
     this.#queue.push(run);
-    this.#pendingBytes += run.byteLength;
+    this.#queuedBytes += run.byteLength;
     this.#tail = run.tail;
     if (run.epochStarts.length > 0) this.#epochStarts.push(...run.epochStarts);
+    if (this.#isWorthWriting) this.#grown?.resolve();
     this.#running ??= this.#run();
   }
 
@@ -106,7 +119,7 @@ export class LogWriter {
     assert(!this.#running, "a log is drained before it is truncated");
     this.written.retreat(tail.nextSeq - 1);
     this.synced.retreat(tail.nextSeq - 1);
-    this.#kept = tail;
+    this.#wrote = this.#kept = tail;
     this.#keptBytes = byteLength;
     this.#endAt(tail);
   }
@@ -114,31 +127,65 @@ export class LogWriter {
   async #run(): Promise<void> {
     // Whoever appends in the same turn is in the first batch.
     await null;
-    while (this.#queue.length > 0 && !this.#fence) await this.#storeNext();
+    while (this.#queue.length > 0 && !this.#fence) {
+      await this.#writeNext();
+      await this.#untilWorthWriting();
+    }
+    if (this.#fence) await this.#syncing;
     this.#running = undefined;
     if (this.#fence) this.#takeBack(this.#fence);
   }
 
-  async #storeNext(): Promise<void> {
+  /** Whether so much waits that it is written beside a sync. Less waits for the end of the sync, and for company. */
+  get #isWorthWriting(): boolean {
+    return this.#queuedBytes >= this.#log.context.writeAheadBytesMin;
+  }
+
+  /** Resolves when nothing is being synced any more, or enough waits to be written meanwhile. */
+  async #untilWorthWriting(): Promise<void> {
+    if (this.#unsyncedBytes === 0 || this.#isWorthWriting) return;
+    this.#grown = deferred();
+    await Promise.race([this.#syncing, this.#grown.promise]);
+    this.#grown = undefined;
+  }
+
+  /** Writes what waits, and begins its sync once the one before is over. */
+  async #writeNext(): Promise<void> {
     let segment: Segment | undefined;
     try {
-      segment = await this.#segments.writable(this.#queue[0]!.byteLength, this.#kept);
-      const batch = this.#takeBatch(segment);
-      await this.#log.context.files.use(segment.path, (file) => this.#store(file, segment!, batch));
+      const { byteLength } = this.#queue[0]!;
+      const fits = this.#unsyncedBytes + byteLength <= UNSYNCED_BYTES_MAX && this.#segments.hasRoom(byteLength);
+      if (!fits) await this.#syncing;
+      if (this.#fence) return;
+      segment = await this.#segments.writable(byteLength, this.#wrote);
+      await this.#log.context.files.use(segment.path, (file) => this.#write(file, segment!));
     } catch (error) {
-      await this.#failed(segment, error);
+      await this.#syncing;
+      if (this.#fence?.code !== "fenced") await this.#failed(segment, error);
     }
   }
 
-  async #store(file: DiskFile, segment: Segment, batch: Batch): Promise<void> {
+  async #write(file: DiskFile, segment: Segment): Promise<void> {
+    const batch = this.#takeBatch(segment);
     await file.write(segment.end, batch.parts);
-    this.#wrote(segment, batch);
-    await syncOrFence(file, segment.path);
-    this.#kept = batch.tail;
-    this.#pendingBytes -= batch.byteLength;
-    this.#keptBytes += batch.byteLength;
-    const seq = batch.tail.nextSeq - 1;
-    this.#segments.mark.note({ seq, segment: segment.firstSeq, position: segment.end });
+    this.#noteWritten(segment, batch);
+    await this.#syncing;
+    // Begun while the file is in use, so that it stays open in between. After a failed sync there is no other.
+    if (this.#fence?.code !== "fenced") this.#syncing = this.#sync(segment, batch);
+  }
+
+  async #sync(segment: Segment, { tail, byteLength }: Batch): Promise<void> {
+    const position = segment.end;
+    try {
+      await this.#log.context.files.use(segment.path, (file) => syncOrFence(file, segment.path));
+    } catch (error) {
+      return this.#fenceBy(storeErrorFrom(error));
+    }
+    this.#kept = tail;
+    this.#unsyncedBytes -= byteLength;
+    this.#keptBytes += byteLength;
+    const seq = tail.nextSeq - 1;
+    this.#segments.mark.note({ seq, segment: segment.firstSeq, position });
     this.synced.advance(seq);
     // Whoever was woken appends again within a few microtasks, and then is in the next batch and not in the one after it.
     for (let turn = 0; turn < 4; turn++) await null;
@@ -146,7 +193,8 @@ export class LogWriter {
 
   /** Takes from the queue what fits one write and the segment. */
   #takeBatch(segment: Segment): Batch {
-    const room = Math.min(BATCH_BYTES_MAX, this.#log.context.segmentBytesMax - segment.end);
+    const unsyncedRoom = Math.min(WRITE_BYTES_MAX, UNSYNCED_BYTES_MAX - this.#unsyncedBytes);
+    const room = Math.min(unsyncedRoom, this.#log.context.segmentBytesMax - segment.end);
     const parts: Uint8Array[] = [];
     let byteLength = 0;
     let count = 0;
@@ -157,16 +205,19 @@ export class LogWriter {
       count++;
     }
     const runs = this.#queue.splice(0, count);
+    this.#queuedBytes -= byteLength;
+    this.#unsyncedBytes += byteLength;
     return { runs, parts, byteLength, tail: runs[count - 1]!.tail };
   }
 
-  #wrote(segment: Segment, batch: Batch): void {
-    let before = this.#kept;
+  #noteWritten(segment: Segment, batch: Batch): void {
+    let before = this.#wrote;
     for (const run of batch.runs) {
       this.#segments.indexRun(segment, run, before);
       segment.end += run.byteLength;
       before = run.tail;
     }
+    this.#wrote = batch.tail;
     this.#cache.add(batch.runs);
     this.written.advance(batch.tail.nextSeq - 1);
   }
@@ -194,7 +245,8 @@ export class LogWriter {
   /** Drops what is not synced and tells those who wait for it. */
   #takeBack(reason: StoreError): void {
     this.#queue = [];
-    this.#pendingBytes = 0;
+    this.#queuedBytes = this.#unsyncedBytes = 0;
+    this.#wrote = this.#kept;
     if (this.written.value >= this.#kept.nextSeq) {
       this.written.retreat(this.#kept.nextSeq - 1);
       this.#cache.truncate(this.#kept.nextSeq);

@@ -70,13 +70,17 @@ export class MemoryFileContent {
     this.#pending.push({ kind: "truncate", size });
   }
 
-  sync(): void {
-    for (const change of this.#pending) {
+  /** Changes that are not synced. */
+  get pendingCount(): number {
+    return this.#pending.length;
+  }
+
+  /** Makes the first `count` of the changes that are not synced durable. */
+  sync(count = this.#pending.length): void {
+    for (const change of this.#pending.splice(0, count)) {
       if (change.kind === "truncate") this.#durable.cut(change.size);
       else this.#durable.put(change.from, this.#live.view(change.from, change.to));
     }
-    this.#durable.cut(this.#live.size);
-    this.#pending = [];
   }
 
   /** What a failed fsync does on Linux: the pages count as clean, so they never reach the disk, yet reads still show them. */

@@ -7,7 +7,7 @@ import { FRAME_HEADER_BYTES } from "../wire/frame.ts";
 import type { Damage, Recovery } from "./log_store.ts";
 import { decodeCleanMarker } from "./clean_marker.ts";
 import { scanSegment } from "./frame_scan.ts";
-import { BATCH_BYTES_MAX } from "./log_context.ts";
+import { UNSYNCED_BYTES_MAX } from "./log_context.ts";
 import { Segment } from "./segment.ts";
 import type { LogFiles } from "./segment.ts";
 import { CLEAN_NAME, decodeSegmentHeader, firstSeqOfName, MARK_NAME, SEGMENT_HEADER_BYTES } from "./segment_format.ts";
@@ -148,13 +148,13 @@ async function scanLast(
     const { position, tail } = place;
     last.end = position;
     last.index = index;
-    const batchBytesMax = BATCH_BYTES_MAX + FRAME_HEADER_BYTES + log.context.entryBytesMax;
+    const unsyncedBytesMax = UNSYNCED_BYTES_MAX + FRAME_HEADER_BYTES + log.context.entryBytesMax;
     const reason = beyondMark(last, position, mark) ??
       (position === size
         ? undefined
         : isSealed
         ? "the segment was complete"
-        : await damageIn({ file, position, tail, size, batchBytesMax, crc32 }));
+        : await damageIn({ file, position, tail, size, unsyncedBytesMax, crc32 }));
     if (reason) {
       const what = fault ? `${fault.message}; ${reason}` : reason;
       return { tail, tornBytes: 0, damage: { seq: tail.nextSeq, place: `${last.path} at ${position}`, reason: what } };

@@ -69,10 +69,11 @@ export class SegmentReader {
     );
   }
 
-  /** Up to `length` bytes of a segment in fresh memory. */
+  /** Up to `length` bytes of a segment, in memory that nobody else holds. */
   async readAt(segment: Segment, position: number, length: number): Promise<Uint8Array> {
-    const bytes = new Uint8Array(length);
-    const count = await this.#log.context.files.use(segment.path, (file) => file.read(position, bytes));
+    const { disk, files } = this.#log.context;
+    const bytes = disk.allocate(length);
+    const count = await files.use(segment.path, (file) => file.read(position, bytes));
     return count === length ? bytes : bytes.subarray(0, count);
   }
 

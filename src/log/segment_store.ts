@@ -25,6 +25,8 @@ export interface SegmentStoreOptions {
   readonly tailCacheBytesMax?: number;
   /** The same for all logs together. Default 64 MiB. */
   readonly tailCachesBytesMax?: number;
+  /** As much of a log must wait to be written while a sync of it is under way; less waits for the sync. Default 1 MiB. */
+  readonly writeAheadBytesMin?: number;
   /** Open files at most, apart from those in use. Default 512. */
   readonly openFilesMax?: number;
   /** Told of what happens in the background and what recovery found. */
@@ -80,6 +82,7 @@ class SegmentStore implements LogStore {
       segmentBytesMax: options.segmentBytesMax ?? 64 * MIB,
       entryBytesMax: options.entryBytesMax ?? 8 * MIB,
       tailCacheBytesMax: options.tailCacheBytesMax ?? MIB,
+      writeAheadBytesMin: options.writeAheadBytesMin ?? MIB,
     };
   }
 

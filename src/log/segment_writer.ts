@@ -55,13 +55,21 @@ export class SegmentWriter {
     this.#isPrepared = true;
   }
 
-  /** The segment that a run of `byteLength` goes into: the last one, or a new one that follows on `tail`. */
+  /** Whether a run of `byteLength` goes into the last segment. */
+  hasRoom(byteLength: number): boolean {
+    const last = this.#list.last;
+    return !!last && (last.byteLength === 0 || last.end + byteLength <= this.#log.context.segmentBytesMax);
+  }
+
+  /**
+   * The segment that a run of `byteLength` goes into: the last one, or a new one that follows on `tail`. Where it has no room, all
+   * that is written must be synced before this is called.
+   */
   async writable(byteLength: number, tail: LogTail): Promise<Segment> {
     await this.prepare();
     const last = this.#list.last;
     if (!last) return await this.#create(tail);
-    const { segmentBytesMax } = this.#log.context;
-    if (last.byteLength === 0 || last.end + byteLength <= segmentBytesMax) return last;
+    if (this.hasRoom(byteLength)) return last;
     await last.saveIndex();
     const created = await this.#create(tail);
     this.#log.context.indexes.set(last.path, last.index!);

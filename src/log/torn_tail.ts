@@ -1,9 +1,10 @@
 // Tells an unfinished write from damage, for the bytes of a last segment in which no valid frame begins where one should.
 //
-// Only one batch is ever unsynced, so a crash leaves at most one batch of which any sectors may be missing. A missing
-// sector of a file that only grew is zeros, or lies beyond the end. Therefore it is damage, not an unfinished write, where
+// What is unsynced at any time is bounded (log_writer.ts), so a crash leaves at most as much of which any sectors may be
+// missing. A missing sector of a file that only grew is zeros, or lies beyond the end. Therefore it is damage, not an
+// unfinished write, where
 //  - it lies below what the synced mark vouches for, or
-//  - a valid frame follows, and no sector between the two is empty, or more follows than one batch may hold.
+//  - a valid frame follows, and no sector between the two is empty, or more follows than may be unsynced.
 
 import type { Crc32 } from "../core/environment.ts";
 import type { LogTail } from "../core/position.ts";
@@ -35,8 +36,8 @@ export interface Remainder {
   readonly tail: LogTail;
   /** Size of the file. */
   readonly size: number;
-  /** Bytes that one batch may have. */
-  readonly batchBytesMax: number;
+  /** Bytes that may be written and not synced. */
+  readonly unsyncedBytesMax: number;
   readonly crc32: Crc32;
 }
 
@@ -44,8 +45,8 @@ export interface Remainder {
 export async function damageIn(remainder: Remainder): Promise<string | undefined> {
   const found = await findFrame(remainder);
   if (found === undefined) return undefined;
-  const { position, size, batchBytesMax } = remainder;
-  if (size - position > batchBytesMax) return `valid entries follow at ${found}, too far for one interrupted write`;
+  const { position, size, unsyncedBytesMax } = remainder;
+  if (size - position > unsyncedBytesMax) return `valid entries follow at ${found}, too far for an interrupted write`;
   if (await hasEmptySector(remainder, found)) return undefined;
   return `valid entries follow at ${found}`;
 }

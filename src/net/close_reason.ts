@@ -6,7 +6,7 @@ import type { SessionEnd } from "./session.ts";
 export const SESSION_CLOSE_CODE = 4000;
 
 /** What fits a WebSocket close frame, the narrowest of the transports. */
-const CLOSE_REASON_BYTES_MAX = 123;
+export const CLOSE_REASON_BYTES_MAX = 123;
 
 /** `code reason` as the text of a close, cut at a character's end to 123 bytes. */
 export function encodeCloseReason(end: { code: string; reason: string }): string {

@@ -1,5 +1,9 @@
 import { ByteQueue } from "./byte_queue.ts";
 
+/** Smaller pieces that wait together are given out as one: some transports bring 1.4 KiB at a time. */
+const CHUNK_BYTES_MIN = 16 << 10;
+const CHUNK_BYTES_MAX = 256 << 10;
+
 /** How the bytes of a lane stop: with the end of the stream, or with a failure. */
 export interface LaneStop {
   readonly error?: unknown;
@@ -57,7 +61,7 @@ export class LaneReader {
   }
 
   #deliver(): void {
-    const chunk = this.#queue.shift()!;
+    const chunk = this.#queue.shiftAtLeast(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX)!;
     this.#isWanted = false;
     this.#onConsumed(chunk.byteLength);
     this.#controller.enqueue(chunk);

@@ -8,9 +8,12 @@ import { LaneReader } from "./lane_reader.ts";
 import { LaneWriter } from "./lane_writer.ts";
 import type { MessageSocket, MessageSocketEvents } from "./message_socket.ts";
 import { Multiplexer } from "./multiplexer.ts";
-import type { Datagrams, LaneStream, Session, SessionEnd, SessionLimits, TransportName } from "./session.ts";
+import { QueueBudget } from "./queue_budget.ts";
+import { SendWatch } from "./send_watch.ts";
+import type { Datagrams, LaneBytes, LaneStream, Session, SessionEnd, SessionLimits, TransportName } from "./session.ts";
 import { checkDatagram, Lane, LANES } from "./session.ts";
-import { SessionLife } from "./session_life.ts";
+import { SessionLife, stalledReader } from "./session_life.ts";
+import type { PeerCertificate } from "./tls_identity.ts";
 import { TransportError } from "./transport_error.ts";
 
 /** How often a socket that does not tell is asked whether it has room again; only while something waits. */
@@ -27,16 +30,24 @@ export interface MultiplexedSessionOptions {
   readonly side: "client" | "server";
   readonly limits: SessionLimits;
   readonly environment: Environment;
+  /** What all sessions of a server may have queued together; a client has none. */
+  readonly budget?: QueueBudget;
+  /** When the handshake began, by the monotonic clock; default: now. */
+  readonly acceptedMs?: number;
+  readonly peerCertificate?: PeerCertificate;
 }
 
 export class MultiplexedSession implements Session, MessageSocketEvents {
   readonly transport: TransportName;
   readonly side: "client" | "server";
+  readonly acceptedMs: number;
+  readonly peerCertificate?: PeerCertificate;
   readonly datagrams: Datagrams;
   readonly #options: MultiplexedSessionOptions;
   readonly #socket: MessageSocket;
   readonly #multiplexer: Multiplexer;
   readonly #life: SessionLife;
+  readonly #sendWatch: SendWatch;
   readonly #inbox = new DatagramInbox();
   readonly #readers: readonly LaneReader[];
   readonly #writers: readonly LaneWriter[];
@@ -52,6 +63,8 @@ export class MultiplexedSession implements Session, MessageSocketEvents {
     this.#options = options;
     this.transport = options.transport;
     this.side = options.side;
+    this.acceptedMs = options.acceptedMs ?? environment.clock.monotonic();
+    if (options.peerCertificate) this.peerCertificate = options.peerCertificate;
     this.#socket = options.socket;
     this.#multiplexer = new Multiplexer(limits);
     // A quarter of what may wait in the socket: the rest is slack for runtimes that count late.
@@ -62,8 +75,15 @@ export class MultiplexedSession implements Session, MessageSocketEvents {
       onIdle: () =>
         this.#fail({ code: "idle-timeout", reason: `nothing heard for ${limits.idleTimeoutMs} ms`, by: "local" }),
     });
+    this.#sendWatch = new SendWatch({
+      life: this.#life,
+      stalledSendMs: limits.stalledSendMs,
+      waitingBytes: () => this.#socket.bufferedBytes(),
+      onStalled: () => this.#fail(stalledReader(limits)),
+    });
+    const budget = new QueueBudget(limits.sessionQueuedBytesMax, options.budget);
     this.#readers = LANES.map((lane) => new LaneReader((size) => this.#consumed(lane, size)));
-    this.#writers = LANES.map((lane) => this.#newWriter(lane));
+    this.#writers = LANES.map((lane) => this.#newWriter(lane, budget));
     this.#lanes = LANES.map((lane) => ({
       readable: this.#readers[lane]!.readable,
       writable: this.#writers[lane]!.writable,
@@ -83,6 +103,10 @@ export class MultiplexedSession implements Session, MessageSocketEvents {
 
   lane(lane: Lane): LaneStream {
     return this.#lanes[lane]!;
+  }
+
+  laneBytes(lane: Lane): LaneBytes {
+    return this.#multiplexer.laneBytes(lane);
   }
 
   /** Bytes held in this process for `lane`, in both directions; for tests of bounds. */
@@ -129,7 +153,7 @@ export class MultiplexedSession implements Session, MessageSocketEvents {
     this.#life.release();
   }
 
-  #newWriter(lane: Lane): LaneWriter {
+  #newWriter(lane: Lane, budget: QueueBudget): LaneWriter {
     return new LaneWriter({
       enqueue: (bytes) => {
         this.#multiplexer.enqueue(lane, bytes);
@@ -137,7 +161,7 @@ export class MultiplexedSession implements Session, MessageSocketEvents {
       },
       queuedBytes: () => this.#multiplexer.queuedBytes(lane),
       discard: () => this.#multiplexer.discard(lane),
-    }, this.#options.limits.laneQueuedBytesMax);
+    }, { queuedBytesMax: this.#options.limits.laneQueuedBytesMax, budget, isUrgent: lane === Lane.control });
   }
 
   #sendDatagram(bytes: Uint8Array): void {
@@ -176,6 +200,7 @@ export class MultiplexedSession implements Session, MessageSocketEvents {
       const message = this.#multiplexer.take(this.#socket.scratch);
       if (message === undefined) break;
       this.#socket.send(message);
+      this.#sendWatch.handedOver(message.byteLength);
     }
     for (const writer of this.#writers) writer.drained();
     if (this.#multiplexer.hasMessage) this.#pollDrain();
@@ -195,7 +220,8 @@ export class MultiplexedSession implements Session, MessageSocketEvents {
 
   #awaitFirstSlice(): void {
     const { handshakeGraceMs } = this.#options.limits;
-    this.#cancelHandshakeTimer = this.#life.schedule(handshakeGraceMs, () => {
+    const leftMs = this.acceptedMs + handshakeGraceMs - this.#options.environment.clock.monotonic();
+    this.#cancelHandshakeTimer = this.#life.schedule(Math.max(0, leftMs), () => {
       this.#fail({ code: "handshake-timeout", reason: `no lane opened within ${handshakeGraceMs} ms`, by: "local" });
     });
   }

@@ -6,7 +6,7 @@ import { assert } from "../lib/assert.ts";
 import { viewOf } from "../lib/bytes.ts";
 import { ProtocolError } from "../wire/protocol_error.ts";
 import { ByteQueue } from "./byte_queue.ts";
-import { DATAGRAM_BYTES_MAX, Lane, LANES, LANES_BY_PRIORITY } from "./session.ts";
+import { DATAGRAM_BYTES_MAX, Lane, type LaneBytes, LANES, LANES_BY_PRIORITY } from "./session.ts";
 
 /** Kinds of messages beside the lane numbers 0 to 4, by their first byte. */
 export const GRANT_KIND = 0x10;
@@ -17,6 +17,12 @@ export const INITIAL_WINDOW_BYTES = 64 << 10;
 
 /** Largest slice that any configuration may use; what a listener must let pass is one byte more. */
 export const LANE_SLICE_BYTES_MAX = 64 << 10;
+
+/**
+ * Bytes of more urgent lanes that may leave while a lane waits, before one slice of it leaves all the same: lanes that always
+ * have something to send starve no other, and a heartbeat waits for one slice more at the most.
+ */
+export const PASSED_OVER_BYTES_MAX = 1 << 20;
 
 const GRANT_ENTRY_BYTES = 9;
 const NOTHING_PENDING = -1;
@@ -44,6 +50,8 @@ interface LaneState {
   receiveLimitBytes: number;
   /** Limit to be told to the peer, or NOTHING_PENDING. */
   pendingLimitBytes: number;
+  /** Bytes of more urgent lanes that have left since this one began to wait. */
+  passedOverBytes: number;
 }
 
 /** Whether `message` is a datagram; for links that lose some on purpose. */
@@ -99,6 +107,12 @@ export class Multiplexer {
     return state.receivedBytes - state.consumedBytes;
   }
 
+  /** What `lane` has carried so far. */
+  laneBytes(lane: Lane): LaneBytes {
+    const { sentBytes, receivedBytes } = this.#lanes[lane]!;
+    return { sentBytes, receivedBytes };
+  }
+
   /** Drops what waits on `lane`. */
   discard(lane: Lane): void {
     this.#lanes[lane]!.outgoing.clear();
@@ -112,14 +126,16 @@ export class Multiplexer {
 
   /**
    * The next message for the transport, or `undefined` where nothing may be sent now. Grants go first, since a peer waits for
-   * them; then control, ack, the datagram, message, log, restore. A slice is put together in `scratch` where one is given: it
-   * is then good until the next call with the same.
+   * them; then control, ack, the datagram, message, log, restore, and before those a lane that was passed over for too long. A
+   * slice is put together in `scratch` where one is given: it is then good until the next call with the same.
    */
   take(scratch?: Uint8Array): Uint8Array | undefined {
     if (this.#grantsPending > 0) return this.#takeGrants();
+    const starving = this.#starvingLane();
+    if (starving !== undefined) return this.#takeSlice(starving, this.#sliceBytes(starving), scratch);
     for (const lane of LANES_BY_PRIORITY) {
       if (lane === Lane.message && this.#datagram !== undefined) return this.#takeDatagram();
-      const size = Math.min(sendableBytes(this.#lanes[lane]!), this.#options.laneSliceBytesMax);
+      const size = this.#sliceBytes(lane);
       if (size > 0) return this.#takeSlice(lane, size, scratch);
     }
     return undefined;
@@ -131,7 +147,28 @@ export class Multiplexer {
     message[0] = lane;
     state.outgoing.copyInto(message.subarray(1));
     state.sentBytes += size;
+    this.#passOver(lane, size);
     return message;
+  }
+
+  #sliceBytes(lane: Lane): number {
+    return Math.min(sendableBytes(this.#lanes[lane]!), this.#options.laneSliceBytesMax);
+  }
+
+  #starvingLane(): Lane | undefined {
+    return LANES_BY_PRIORITY.find((lane) => {
+      const state = this.#lanes[lane]!;
+      return state.passedOverBytes >= PASSED_OVER_BYTES_MAX && sendableBytes(state) > 0;
+    });
+  }
+
+  /** Counts what left of `lane` against the less urgent ones that wait. */
+  #passOver(lane: Lane, size: number): void {
+    this.#lanes[lane]!.passedOverBytes = 0;
+    for (let at = LANES_BY_PRIORITY.indexOf(lane) + 1; at < LANES_BY_PRIORITY.length; at++) {
+      const waiting = this.#lanes[LANES_BY_PRIORITY[at]!]!;
+      if (sendableBytes(waiting) > 0) waiting.passedOverBytes += size;
+    }
   }
 
   #takeDatagram(): Uint8Array {
@@ -239,6 +276,7 @@ function newLaneState(): LaneState {
     consumedBytes: 0,
     receiveLimitBytes: INITIAL_WINDOW_BYTES,
     pendingLimitBytes: NOTHING_PENDING,
+    passedOverBytes: 0,
   };
 }
 

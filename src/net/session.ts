@@ -1,6 +1,8 @@
 // The contract of a session: one connection between two parties, whatever the transport. Bytes in, bytes out; no message
 // is known here. test/suites/session_suite.ts is the contract in executable form and runs against every transport.
 
+import type { PeerCertificate } from "./tls_identity.ts";
+
 /** The independent ordered streams of a session (PROTOCOL.md, section 3). The number travels on the wire. */
 export const Lane = { control: 0, log: 1, ack: 2, restore: 3, message: 4 } as const;
 export type Lane = (typeof Lane)[keyof typeof Lane];
@@ -46,6 +48,14 @@ export function checkDatagram(bytes: Uint8Array): void {
   throw new RangeError(`a datagram has ${bytes.byteLength} bytes, allowed are 1 to ${DATAGRAM_BYTES_MAX}`);
 }
 
+/** What a lane has carried since the session began, its bytes as the layer above sees them. */
+export interface LaneBytes {
+  /** Handed to the transport; what still waits in the lane is not counted. */
+  readonly sentBytes: number;
+  /** Arrived, whether read or not. */
+  readonly receivedBytes: number;
+}
+
 /** Why a session ended. `code` is a short name; "lost" where the connection just went away. */
 export interface SessionEnd {
   readonly code: string;
@@ -59,7 +69,16 @@ export interface Session {
   readonly side: "client" | "server";
   /** Address of the peer, for logs and limits; "" where there is none. */
   readonly peerAddress: string;
+  /** When the handshake began, by the monotonic clock: one grace covers the transport's handshake and the hello. */
+  readonly acceptedMs: number;
+  /**
+   * What the peer proved itself with: at a client the server's certificate, where the transport shows it; at a server the
+   * client's, where the transport asked for one (mutual TLS).
+   */
+  readonly peerCertificate?: PeerCertificate;
   lane(lane: Lane): LaneStream;
+  /** What `lane` has carried so far; the last numbers stay when the session is over. */
+  laneBytes(lane: Lane): LaneBytes;
   readonly datagrams: Datagrams;
   /** Resolves once, when the session is over, for whatever reason. Never rejects. */
   readonly closed: Promise<SessionEnd>;
@@ -79,12 +98,19 @@ export interface SessionLimits {
   readonly laneWindowBytes: number;
   /** Bytes of one lane that may wait at the sender. */
   readonly laneQueuedBytesMax: number;
+  /** Bytes of all lanes that may wait at the sender; control is counted, but never waits for the others. */
+  readonly sessionQueuedBytesMax: number;
   /** Bytes handed to the socket and not yet sent. */
   readonly socketQueuedBytesMax: number;
   /** From accepting the connection to all lanes open (and, above this layer, the hello). */
   readonly handshakeGraceMs: number;
   /** Silence after which the session is over. */
   readonly idleTimeoutMs: number;
+  /** A message of the transport that has begun must be complete within this time. */
+  readonly stalledMessageMs: number;
+  /** How long bytes handed to the socket may wait there: a peer that reads less than that is not waited for. */
+  readonly stalledSendMs: number;
+  /** What flushing, goodbye and shutdown of a session may take together. */
   readonly closeGraceMs: number;
 }
 
@@ -92,8 +118,11 @@ export const SESSION_LIMITS: SessionLimits = {
   laneSliceBytesMax: 64 << 10,
   laneWindowBytes: 1 << 20,
   laneQueuedBytesMax: 256 << 10,
+  sessionQueuedBytesMax: 1 << 20,
   socketQueuedBytesMax: 1 << 20,
   handshakeGraceMs: 10_000,
   idleTimeoutMs: 30_000,
+  stalledMessageMs: 10_000,
+  stalledSendMs: 30_000,
   closeGraceMs: 2_000,
 };

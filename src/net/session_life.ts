@@ -1,6 +1,6 @@
 import type { Clock } from "../core/environment.ts";
 import { deferred } from "../lib/deferred.ts";
-import type { SessionEnd } from "./session.ts";
+import type { SessionEnd, SessionLimits } from "./session.ts";
 
 export interface SessionLifeOptions {
   readonly clock: Clock;
@@ -90,4 +90,9 @@ export class SessionLife {
       else this.#watchIdle(this.#options.idleTimeoutMs - silentMs);
     });
   }
+}
+
+/** The end of a session whose peer does not read. */
+export function stalledReader({ stalledSendMs }: SessionLimits): SessionEnd {
+  return { code: "stalled-reader", reason: `bytes handed over did not leave in ${stalledSendMs} ms`, by: "local" };
 }

@@ -76,11 +76,12 @@ export class Connection {
   async #once(signal: AbortSignal): Promise<{ reason: string; connected: boolean; unsupported: boolean }> {
     try {
       const session = await this.#options.connect(signal);
-      const upstream = await Upstream.open(session, this.#options);
+      const upstream = await this.#greet(session, signal);
       this.#upstream = upstream;
       if (signal.aborted) void upstream.close();
       const { nodeId } = upstream.welcome;
       this.#enter({ kind: "connected", transport: session.transport, nodeId });
+      // All in one turn, so that the requests leave together: what was followed before is asked for in one round trip.
       for (const replica of this.#replicas) upstream.follow(replica);
       const end = await upstream.closed;
       return { reason: `${end.code}: ${end.reason}`, connected: true, unsupported: false };
@@ -89,6 +90,18 @@ export class Connection {
       return { reason: error instanceof Error ? error.message : String(error), connected: false, unsupported };
     } finally {
       this.#upstream = undefined;
+    }
+  }
+
+  /** Hello and welcome; an abort meanwhile ends the session, and with it the waiting. */
+  async #greet(session: Session, signal: AbortSignal): Promise<Upstream> {
+    const abandon = () => void session.close({ code: "done", reason: String((signal.reason as Error).message) });
+    if (signal.aborted) abandon();
+    signal.addEventListener("abort", abandon, { once: true });
+    try {
+      return await Upstream.open(session, this.#options);
+    } finally {
+      signal.removeEventListener("abort", abandon);
     }
   }
 

@@ -83,7 +83,9 @@ export class Downstream {
     }
     void session.datagrams.readable.pipeTo(new WritableStream()).catch(() => {});
     const grace = this.#host.limits.handshakeGraceMs;
-    this.#cancelHandshake = this.#host.environment.clock.schedule(grace, () => {
+    const { clock } = this.#host.environment;
+    const leftMs = Math.max(0, session.acceptedMs + grace - clock.monotonic());
+    this.#cancelHandshake = clock.schedule(leftMs, () => {
       void this.close("handshake-timeout", `no hello within ${grace} ms`);
     });
   }

@@ -68,6 +68,24 @@ export class FieldWriter {
     return this;
   }
 
+  /** Bytes with their length as 16 bits. */
+  bytes(value: Uint8Array): this {
+    assert(value.byteLength <= TEXT_BYTES_MAX, `a field of ${value.byteLength} bytes`);
+    return this.u16(value.byteLength).rest(value);
+  }
+
+  /** Bytes with their length as 32 bits. */
+  longBytes(value: Uint8Array): this {
+    return this.u32(value.byteLength).rest(value);
+  }
+
+  /** Bytes without their length. */
+  rest(value: Uint8Array): this {
+    const at = this.#take(value.byteLength);
+    this.#bytes.set(value, at);
+    return this;
+  }
+
   /** What was written so far; the writer is not used afterwards. */
   finish(): Uint8Array<ArrayBuffer> {
     return this.#bytes.subarray(0, this.#at);
@@ -127,6 +145,24 @@ export class FieldReader {
     const text = textOf(this.#bytes.subarray(at, at + length));
     if (text === undefined) throw this.#malformed("holds a text that is not UTF-8");
     return text;
+  }
+
+  /** A copy of bytes that have their length before them. */
+  bytes(bytesMin: number, bytesMax: number): Uint8Array {
+    return this.#bytesOf(this.u16(), bytesMin, bytesMax);
+  }
+
+  /** A copy of bytes that have their length before them as 32 bits. */
+  longBytes(bytesMax: number): Uint8Array {
+    return this.#bytesOf(this.u32(), 0, bytesMax);
+  }
+
+  #bytesOf(length: number, bytesMin: number, bytesMax: number): Uint8Array {
+    if (length < bytesMin || length > bytesMax) {
+      throw this.#malformed(`holds a field of ${length} bytes, allowed are ${bytesMin} to ${bytesMax}`);
+    }
+    const at = this.#take(length);
+    return this.#bytes.slice(at, at + length);
   }
 
   /** Says that all fields are read: bytes left over are an error. */

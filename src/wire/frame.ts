@@ -95,6 +95,11 @@ export function frameReservedAt(view: DataView, at: number): number {
   return view.getUint16(at + RESERVED_AT, true);
 }
 
+/** Type, flags and reserved as one number: the type alone where the other two are 0. */
+export function frameShapeAt(view: DataView, at: number): number {
+  return view.getUint32(at + TYPE_AT, true);
+}
+
 export function frameTimestampAt(view: DataView, at: number): number | undefined {
   return getUint53(view, at + TIMESTAMP_AT);
 }
@@ -128,7 +133,12 @@ export function stampFrame(target: Uint8Array, view: DataView, at: number, stamp
   setUint53(view, at + SEQ_AT, stamp.seq);
   view.setUint32(at + EPOCH_AT, stamp.epoch, true);
   setUint53(view, at + TIMESTAMP_AT, stamp.timestamp);
-  view.setUint32(at + CRC_AT, frameChecksum(target, at, view.getUint32(at, true), crc32), true);
+  sealFrame(target, view, at, crc32);
+}
+
+/** Gives the frame at `at`, all else of which is there, its checksum. */
+export function sealFrame(target: Uint8Array, view: DataView, at: number, crc32: Crc32): void {
+  view.setUint32(at + CRC_AT, frameChecksum(target, at, frameLengthAt(view, at), crc32), true);
 }
 
 /** The frame at `at` as an object, for an application that reads. The frame must have been verified. */

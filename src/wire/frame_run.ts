@@ -15,6 +15,7 @@ import {
   frameLengthAt,
   frameReservedAt,
   frameSeqAt,
+  frameShapeAt,
   frameTimestampAt,
   frameTypeAt,
 } from "./frame.ts";
@@ -54,6 +55,11 @@ export function chainAfter(chain: number, frameCrc: number): number {
   return crc32Word(chain, frameCrc) >>> 0;
 }
 
+/** The checksum of bytes with the checksum `crc` and a whole frame after them, from the frame's length and own checksum. */
+export function crcWithFrame(crc: number, length: number, frameCrc: number): number {
+  return crc32Shift(crc32Word(crc32Word(crc, length), frameCrc), FRAME_HEADER_BYTES - 8 + length) ^ frameCrc;
+}
+
 /**
  * Walks the frames of `bytes` from offset 0 and verifies each: length within bounds, reserved fields, checksum, seq dense,
  * epoch and timestamp not going back. Stops without complaint before a frame that is not whole yet.
@@ -82,7 +88,7 @@ function walkTogether(bytes: Uint8Array, { crc32, entryBytesMax, after }: WalkOp
     if (frameSeqAt(view, at) !== nextSeq || frameEpoch < epoch) return undefined;
     if (frameTimestamp === undefined || frameTimestamp < timestamp || !hasShape(view, at)) return undefined;
     const crc = frameCrcAt(view, at);
-    expected = crc32Shift(crc32Word(crc32Word(expected, length), crc), FRAME_HEADER_BYTES - 8 + length) ^ crc;
+    expected = crcWithFrame(expected, length, crc);
     if (frameEpoch > epoch) (epochStarts ??= []).push({ epoch: frameEpoch, seq: nextSeq });
     chain = chainAfter(chain, crc);
     epoch = frameEpoch;
@@ -156,9 +162,10 @@ export function wholeFramesEnd(bytes: Uint8Array, at: number, byteLength: number
   return at;
 }
 
+/** Whether type, flags and reserved are as this version knows them: read as one number, which then is the type. */
 function hasShape(view: DataView, at: number): boolean {
-  const type = frameTypeAt(view, at);
-  return type >= 1 && type <= ENTRY_TYPE_LAST && frameFlagsAt(view, at) === 0 && frameReservedAt(view, at) === 0;
+  const shape = frameShapeAt(view, at);
+  return shape >= 1 && shape <= ENTRY_TYPE_LAST;
 }
 
 /** Refuses types, flags and reserved bits that this version does not know (PROTOCOL.md, section 2.2). */

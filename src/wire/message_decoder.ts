@@ -1,22 +1,20 @@
 // Cuts the bytes of a lane into messages (PROTOCOL.md, section 4). Synchronous, fed any cut of bytes, and bounded: it holds
-// at most one unfinished message of MESSAGE_BYTES_MAX. The log bytes of a chunk pass through as they arrive, uncopied.
+// at most one unfinished message, whose bound is decided on its header. The log bytes of a chunk pass through as they arrive, uncopied.
 
 import { viewOf } from "../lib/bytes.ts";
 import {
+  bodyBounds,
   type Chunk,
-  CHUNK_BYTES_MAX,
+  CHUNK_SUBSCRIPTION_BYTES,
   type Commit,
   decodeBody,
   type Message,
-  MESSAGE_BYTES_MAX,
   MESSAGE_HEADER_BYTES,
   type MessageName,
   messageName,
   MessageType,
 } from "./messages.ts";
 import { ProtocolError } from "./protocol_error.ts";
-
-const SUBSCRIPTION_BYTES = 4;
 
 /** Decodes one lane in one direction. `allowed` are the messages that may come there at all. */
 export class MessageDecoder {
@@ -70,12 +68,12 @@ export class MessageDecoder {
     const type = this.#partial[4]!;
     if (this.#wantedBytes === MESSAGE_HEADER_BYTES) {
       this.#checkHeader(type, bodyBytes);
-      this.#expect(type === MessageType.chunk ? SUBSCRIPTION_BYTES : bodyBytes);
+      this.#expect(type === MessageType.chunk ? CHUNK_SUBSCRIPTION_BYTES : bodyBytes);
       if (this.#partialBytes < this.#wantedBytes) return end;
     }
     if (type === MessageType.chunk) {
       const subscription = viewOf(this.#partial).getUint32(MESSAGE_HEADER_BYTES, true);
-      this.#chunk = { subscription, remainingBytes: bodyBytes - SUBSCRIPTION_BYTES };
+      this.#chunk = { subscription, remainingBytes: bodyBytes - CHUNK_SUBSCRIPTION_BYTES };
     } else {
       messages.push(decodeBody(type, this.#partial.subarray(MESSAGE_HEADER_BYTES, this.#wantedBytes)));
     }
@@ -92,9 +90,7 @@ export class MessageDecoder {
     if (!this.#allowed.has(name)) {
       throw new ProtocolError("unexpected-message", `${name} may not come on the ${this.#lane} lane in this direction`);
     }
-    const [min, max] = name === "chunk"
-      ? [SUBSCRIPTION_BYTES + 1, SUBSCRIPTION_BYTES + CHUNK_BYTES_MAX]
-      : [0, MESSAGE_BYTES_MAX];
+    const { min, max } = bodyBounds(name);
     if (bodyBytes > max) {
       throw new ProtocolError("message-too-large", `${name} of ${bodyBytes} bytes, allowed are ${max}`);
     }

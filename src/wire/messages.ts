@@ -3,6 +3,13 @@
 
 import type { Epoch, Seq } from "../core/position.ts";
 import { FieldReader, FieldWriter } from "./fields.ts";
+import {
+  type AnyPeerMessage,
+  PEER_MESSAGE_BYTES_MAX,
+  PEER_READERS,
+  PeerMessageType,
+  writePeerBody,
+} from "./peer_messages.ts";
 import { ProtocolError } from "./protocol_error.ts";
 
 /** Versions that this code speaks. Negotiated by hello and welcome. */
@@ -17,7 +24,8 @@ export const MESSAGE_HEADER_BYTES = 5;
 export const MESSAGE_BYTES_MAX = 32 << 10;
 /** Largest number of log bytes in one chunk message. */
 export const CHUNK_BYTES_MAX = 1 << 20;
-export const CHUNK_HEADER_BYTES = MESSAGE_HEADER_BYTES + 4;
+export const CHUNK_SUBSCRIPTION_BYTES = 4;
+export const CHUNK_HEADER_BYTES = MESSAGE_HEADER_BYTES + CHUNK_SUBSCRIPTION_BYTES;
 
 export const NAME_BYTES_MAX = 255;
 export const ID_BYTES_MAX = 64;
@@ -41,6 +49,7 @@ export const MessageType = {
   chunk: 9,
   ack: 10,
   commit: 11,
+  ...PeerMessageType,
 } as const;
 
 /** What kind of replica opens a session. Browsers are observers, and never count for a quorum. */
@@ -187,7 +196,8 @@ export type Message =
   | SyncNack
   | Unsubscribe
   | Ack
-  | Commit;
+  | Commit
+  | AnyPeerMessage;
 export type MessageName = Message["type"] | "chunk";
 
 function writeBody(message: Message, body: FieldWriter): void {
@@ -228,6 +238,9 @@ function writeBody(message: Message, body: FieldWriter): void {
       return;
     case "commit":
       writePositions(message.positions, body);
+      return;
+    default:
+      writePeerBody(message, body);
   }
 }
 
@@ -319,6 +332,7 @@ const READERS: { [Name in Message["type"]]: (body: FieldReader) => Message } = {
   unsubscribe: (body) => ({ type: "unsubscribe", subscription: body.u32() }),
   ack: (body) => ({ type: "ack", subscription: body.u32(), ackedSeq: body.u53(), creditLimit: body.u53() }),
   commit: (body) => ({ type: "commit", positions: readPositions(body, DATAGRAM_POSITIONS_MAX) }),
+  ...PEER_READERS,
 };
 
 /** The whole message, header included, ready for a lane (or, a commit, for a datagram). */
@@ -333,7 +347,9 @@ export function encodeMessage(message: Message): Uint8Array<ArrayBuffer> {
 
 /** The header of a chunk message; `byteLength` log bytes (at most CHUNK_BYTES_MAX) follow it on the lane. */
 export function encodeChunkHeader(subscription: number, byteLength: number): Uint8Array<ArrayBuffer> {
-  return new FieldWriter(CHUNK_HEADER_BYTES).u32(byteLength + 4).u8(MessageType.chunk).u32(subscription).finish();
+  return new FieldWriter(CHUNK_HEADER_BYTES).u32(byteLength + CHUNK_SUBSCRIPTION_BYTES).u8(MessageType.chunk).u32(
+    subscription,
+  ).finish();
 }
 
 /**
@@ -354,6 +370,12 @@ export function decodeBody(type: number, bytes: Uint8Array): Message {
 const NAMES = new Map<number, MessageName>(
   (Object.keys(MessageType) as MessageName[]).map((name) => [MessageType[name], name]),
 );
+
+/** Fewest and most bytes that the body of a message may have, decided on its header alone. */
+export function bodyBounds(name: MessageName): { readonly min: number; readonly max: number } {
+  if (name === "chunk") return { min: CHUNK_SUBSCRIPTION_BYTES + 1, max: CHUNK_SUBSCRIPTION_BYTES + CHUNK_BYTES_MAX };
+  return { min: 0, max: name === "peerMessage" ? PEER_MESSAGE_BYTES_MAX : MESSAGE_BYTES_MAX };
+}
 
 export function messageName(type: number): MessageName | undefined {
   return NAMES.get(type);

@@ -13,12 +13,13 @@ import {
   frameEpochAt,
   frameLengthAt,
   frameSeqAt,
+  frameShapeAt,
   frameTimestampAt,
   frameTypeAt,
+  sealFrame,
   stampFrame,
-  writeFrame,
 } from "./frame.ts";
-import { chainAfter, checkShape, type FrameRun } from "./frame_run.ts";
+import { chainAfter, checkShape, crcWithFrame, type FrameRun } from "./frame_run.ts";
 import { ProtocolError } from "./protocol_error.ts";
 
 export interface StampOptions {
@@ -71,12 +72,10 @@ export function frameUnplaced(
 
 /** The same with checksums, for a client that sends them: what is damaged on the way is then noticed. */
 export function encodeAppend(payloads: readonly Uint8Array[], crc32: Crc32): Uint8Array<ArrayBuffer> {
-  let byteLength = 0;
-  for (const payload of payloads) byteLength += frameBytes(payload.byteLength);
-  const bytes = new Uint8Array(byteLength);
-  let at = 0;
-  for (const payload of payloads) {
-    at = writeFrame(bytes, at, { seq: 0, epoch: 0, timestamp: 0, type: EntryType.data, payload }, crc32);
+  const bytes = frameUnplaced(payloads);
+  const view = viewOf(bytes);
+  for (let at = 0; at < bytes.byteLength; at += FRAME_HEADER_BYTES + frameLengthAt(view, at)) {
+    sealFrame(bytes, view, at, crc32);
   }
   return bytes;
 }
@@ -86,6 +85,33 @@ export function encodeAppend(payloads: readonly Uint8Array[], crc32: Crc32): Uin
  * @throws ProtocolError naming the first frame (counted from 1) that is wrong.
  */
 export function checkAppend(bytes: Uint8Array, entryBytesMax: number, crc32: Crc32): number {
+  return checkTogether(bytes, entryBytesMax, crc32) ?? checkEach(bytes, entryBytesMax, crc32);
+}
+
+/** The same for frames that are all as they should be, by one call of the checksum; `undefined` where anything is amiss. */
+function checkTogether(bytes: Uint8Array, entryBytesMax: number, crc32: Crc32): number | undefined {
+  const view = viewOf(bytes);
+  let expected = 0;
+  let at = 0;
+  let count = 0;
+  while (at + FRAME_HEADER_BYTES <= bytes.byteLength) {
+    const length = frameLengthAt(view, at);
+    if (length > entryBytesMax || !isUnplaced(view, at)) return undefined;
+    expected = crcWithFrame(expected, length, frameCrcAt(view, at));
+    at += FRAME_HEADER_BYTES + length;
+    count++;
+  }
+  return at === bytes.byteLength && crc32(bytes) === expected >>> 0 ? count : undefined;
+}
+
+/** Whether the frame at `at` is one of a client: of type data, without flags and without a place. */
+function isUnplaced(view: DataView, at: number): boolean {
+  return frameSeqAt(view, at) === 0 && frameEpochAt(view, at) === 0 && frameTimestampAt(view, at) === 0 &&
+    frameShapeAt(view, at) === EntryType.data;
+}
+
+/** Frame by frame, so that the first one that is wrong is named. */
+function checkEach(bytes: Uint8Array, entryBytesMax: number, crc32: Crc32): number {
   const view = viewOf(bytes);
   let at = 0;
   let count = 0;

@@ -45,7 +45,11 @@ async function runSeed(seed: number): Promise<void> {
   const random = seededRandom(seed);
   let disk = new MemoryDisk();
   const promised: Promised = { synced: 0 };
-  const options = { segmentBytesMax: 20_000, tailCacheBytesMax: random.next() < 0.5 ? 0 : 5000 };
+  const options = {
+    segmentBytesMax: 20_000,
+    tailCacheBytesMax: random.next() < 0.5 ? 0 : 5000,
+    writeAheadBytesMin: random.next() < 0.5 ? 1 : 5000,
+  };
   for (let round = 0; round < ROUNDS; round++) {
     let countdown = 1 + Math.floor(random.next() * 300);
     const off = Promise.withResolvers<MemoryDisk>();

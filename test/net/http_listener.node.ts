@@ -1,30 +1,49 @@
 // The listener of the runtime that runs the tests, and raw connections to attack it with.
 
-import { connect, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import process from "node:process";
 import { randomFillSync } from "node:crypto";
 import { Buffer } from "node:buffer";
-import type { HttpListener, HttpListenOptions } from "../../src/net/websocket/listen_options.ts";
+import { connect as connectTls, type ConnectionOptions, type TLSSocket } from "node:tls";
+import type { HttpCapability, HttpListener, HttpListenOptions } from "../../src/net/websocket/listen_options.ts";
 import { until } from "./wait.ts";
+
+const LISTENER = process.versions["bun"] === undefined ? "listen.node.ts" : "listen.bun.ts";
 
 /** `listenHttp` of this runtime. */
 export async function listenHttp(options: HttpListenOptions): Promise<HttpListener> {
-  const file = process.versions["bun"] === undefined ? "listen.node.ts" : "listen.bun.ts";
-  const { listenHttp } = await import(`../../src/net/websocket/${file}`);
+  const { listenHttp } = await import(`../../src/net/websocket/${LISTENER}`);
   return await listenHttp(options);
 }
 
-/** A plain TCP connection and everything it was sent. */
+/** What the listener of this runtime can do with certificates. */
+export async function httpCapability(): Promise<HttpCapability> {
+  return (await import(`../../src/net/websocket/${LISTENER}`)).HTTP_CAPABILITY;
+}
+
+/** What a raw TLS connection shows, and how it speaks; whatever the server shows is taken. `plain`: no TLS at all. */
+export type RawIdentity = Pick<ConnectionOptions, "cert" | "key" | "ALPNProtocols" | "maxVersion"> | "plain";
+
+/** A TCP or TLS connection, as the url says, and everything it was sent. */
 export class RawConnection {
   readonly #socket: Socket;
   #received = "";
   #isClosed = false;
 
-  constructor(url: string) {
-    this.#socket = connect(Number(new URL(url).port), "127.0.0.1");
+  constructor(url: string, shown: RawIdentity = {}) {
+    const address = { port: Number(new URL(url).port), host: "127.0.0.1" };
+    const isPlain = shown === "plain" || url.startsWith("http:");
+    this.#socket = isPlain
+      ? connect(address)
+      : connectTls({ ...address, ...shown as object, rejectUnauthorized: false });
     this.#socket.on("data", (bytes) => this.#received += bytes.toString("latin1"));
     for (const event of ["close", "end"]) this.#socket.on(event, () => this.#isClosed = true);
     this.#socket.on("error", () => {});
+  }
+
+  /** The protocol that TLS has chosen, if any. */
+  get alpn(): string | false | null {
+    return (this.#socket as TLSSocket).alpnProtocol;
   }
 
   /** What arrived, one character a byte. */
@@ -47,6 +66,68 @@ export class RawConnection {
 
   end(): void {
     this.#socket.destroy();
+  }
+}
+
+/**
+ * What lies between a client and a server, and can stop to take what the server sends. Needed below TLS: Deno reads on from
+ * a TLS socket that is paused (380 MB in a second and a half).
+ */
+export class Relay {
+  readonly #server: Server;
+  readonly #upstreams = new Set<Socket>();
+  #url = "";
+
+  private constructor(target: URL) {
+    this.#server = createServer((client) => {
+      const upstream = connect({ port: Number(target.port), host: "127.0.0.1" });
+      this.#upstreams.add(upstream);
+      client.on("data", (bytes) => upstream.write(bytes));
+      upstream.on("data", (bytes) => client.write(bytes));
+      for (const [socket, other] of [[client, upstream], [upstream, client]] as const) {
+        socket.on("error", () => {});
+        socket.on("close", () => other.destroy());
+      }
+    });
+  }
+
+  /** A way to the server at `url`. */
+  static async open(url: string): Promise<Relay> {
+    const relay = new Relay(new URL(url));
+    await new Promise<void>((resolve) => relay.#server.listen(0, "127.0.0.1", resolve));
+    relay.#url = `${new URL(url).protocol}//127.0.0.1:${(relay.#server.address() as AddressInfo).port}`;
+    return relay;
+  }
+
+  get url(): string {
+    return this.#url;
+  }
+
+  /** Takes nothing more of what the server sends. */
+  stall(): void {
+    for (const upstream of this.#upstreams) upstream.pause();
+  }
+
+  /** Takes next to nothing more: what one read of the system brings, a byte at a time, and then the next. */
+  trickle(): void {
+    for (const upstream of this.#upstreams) {
+      let leftBytes = 0;
+      upstream.removeAllListeners("data");
+      upstream.on("data", (bytes) => {
+        leftBytes += bytes.length;
+        upstream.pause();
+      });
+      const drip = setInterval(() => {
+        if (leftBytes > 0) leftBytes--;
+        else upstream.resume();
+      }, 20);
+      upstream.once("close", () => clearInterval(drip));
+    }
+  }
+
+  close(): void {
+    for (const upstream of this.#upstreams) upstream.destroy();
+    this.#server.close();
   }
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { concatBytes } from "../../src/lib/bytes.ts";
 import { Lane, LANES } from "../../src/net/session.ts";
-import { encodeLanePreface, LanePrefaceParser } from "../../src/net/webtransport/lane_preface.ts";
+import { encodeLanePreface, LanePrefaceParser } from "../../src/net/lane_preface.ts";
 import { pattern } from "./lane_bytes.ts";
 
 describe("lane preface", () => {

@@ -2,6 +2,8 @@
 // with where to connect, and sends BYTES in pieces of 64 KiB to each client.
 
 import process from "node:process";
+import { Admission, ADMISSION_LIMITS } from "../../src/net/admission.ts";
+import { QueueBudget } from "../../src/net/queue_budget.ts";
 import { Lane, type Session, SESSION_LIMITS } from "../../src/net/session.ts";
 import { HTTP_LIMITS } from "../../src/net/websocket/listen_options.ts";
 import { environment } from "../../src/server/environment.node.ts";
@@ -19,6 +21,8 @@ async function pumpLane(session: Session, totalBytes: number): Promise<void> {
 }
 
 const common = {
+  admission: new Admission({ limits: ADMISSION_LIMITS, clock: environment.clock }),
+  budget: new QueueBudget(256 << 20),
   host: "127.0.0.1",
   port: 0,
   environment,

@@ -1,7 +1,7 @@
 // A replica of one channel as a program keeps it: a connection that comes back by itself, a store, what happened.
 
 import type { LogStore } from "../../src/log/log_store.ts";
-import { connect } from "../../src/net/connect.ts";
+import { Connector } from "../../src/net/connect/connect.ts";
 import { SESSION_LIMITS } from "../../src/net/session.ts";
 import { environment } from "../../src/server/environment.node.ts";
 import { Connection, type ConnectionState } from "../../src/stream/connection.ts";
@@ -31,8 +31,9 @@ export class Following {
       entryBytesMax: 8 << 20,
       onEvent: (event) => this.events.push(event),
     });
+    const connector = new Connector(url, { transports: [transport], limits: SESSION_LIMITS, environment });
     this.connection = new Connection({
-      connect: (signal) => connect({ url, transports: [transport], limits: SESSION_LIMITS, environment, signal }),
+      connect: async (signal) => (await connector.connect(signal)).session,
       hello: { kind: "program", id: "following", agent: "test", token: "" },
       environment,
       handshakeGraceMs: SESSION_LIMITS.handshakeGraceMs,

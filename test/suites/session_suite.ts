@@ -1,53 +1,100 @@
 // The contract of a Session (src/net/session.ts) in executable form. Runs against every transport.
 
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { Lane, laneName, LANES, type Session, SESSION_LIMITS, type SessionLimits } from "../../src/net/session.ts";
-import { TransportError } from "../../src/net/transport_error.ts";
+import { environment } from "../../src/server/environment.node.ts";
 import { pattern, readExactly, readPattern, seeded, writePattern } from "../net/lane_bytes.ts";
+import { countSockets, Leftovers } from "../net/leftovers.node.ts";
+import { Link } from "../net/link.node.ts";
+import { listenOn, type TransportUnderTest } from "../net/transports/transport_under_test.ts";
 import { rejection, settled, until, within } from "../net/wait.ts";
+import { connectTests } from "./connect_suite.ts";
+import { endTests, silenceTests } from "./session_end_suite.ts";
+import { limitTests } from "./session_limits_suite.ts";
+import { linkTests } from "./session_link_suite.ts";
+import {
+  flood,
+  type MakeSessions,
+  type Open,
+  type PairOptions,
+  type SessionSuiteOptions,
+  type SessionsUnderTest,
+} from "./session_pair.ts";
 
-/** Two connected sessions and what a test may do to the connection between them. */
-export interface SessionsUnderTest {
-  readonly client: Session;
-  readonly server: Session;
-  /** Ends the connection without a word; absent where a test cannot. */
-  readonly cut?: () => void;
-  dispose(): Promise<void>;
+/** The contract over `transport`, both ends in this process. */
+export function transportSuite(transport: TransportUnderTest): void {
+  const makePair: MakeSessions = (limits, options) => openPair(transport, limits, options);
+  sessionSuite(transport.name, makePair, { ...transport, hasLinks: true });
+  const suite = transport.unsupported === undefined ? describe : describe.skip;
+  suite(`${transport.name}: connecting`, () => connectTests(transport));
 }
 
-export interface SessionSuiteCapabilities {
-  /** Whether code and reason of a close reach the peer. Where they do not, an end by "remote" or "transport" is enough. */
-  readonly carriesCloseReason: boolean;
-  /** Whether all lanes share one connection, so that priorities are the session's own doing. */
-  readonly isMultiplexed: boolean;
-  /** Why the suite cannot run here, if so: the title of the suite says what would enable it. */
-  readonly unsupported?: string;
+async function openPair(
+  transport: TransportUnderTest,
+  limits: SessionLimits,
+  { isLinked }: PairOptions,
+): Promise<SessionsUnderTest> {
+  const { listener, sessions, errors, admission, budget } = await listenOn(transport, limits);
+  const links: Link[] = [];
+  const clients: Session[] = [];
+  const connect = async () => {
+    if (isLinked) links.push(await Link.open(listener));
+    const client = await transport.connect(links.at(-1)?.listener ?? listener, { limits });
+    clients.push(client);
+    await until(() => sessions.length === clients.length, "the server's session");
+    return { client, server: sessions.at(-1)! };
+  };
+  const dispose = async () => {
+    await Promise.all(clients.map((client) => client.close({ code: "done", reason: "" })));
+    await listener.close();
+    await until(() => admission.sessionCount === 0, "the place of the session");
+    for (const link of links) link.close();
+    expect({ errors, queuedBytes: budget.queuedBytes }).toEqual({ errors: [], queuedBytes: 0 });
+  };
+  const pair = await connect();
+  return { ...pair, dispose, ...(isLinked ? { link: links[0]!, reconnect: connect } : {}) };
 }
 
-export type MakeSessions = (limits: SessionLimits) => Promise<SessionsUnderTest>;
-
-export function sessionSuite(name: string, makePair: MakeSessions, capabilities: SessionSuiteCapabilities): void {
+export function sessionSuite(name: string, makePair: MakeSessions, capabilities: SessionSuiteOptions): void {
   const suite = capabilities.unsupported === undefined ? describe : describe.skip;
   suite(`${name} is a Session`, () => {
     const made: SessionsUnderTest[] = [];
-    const open = async (limits: Partial<SessionLimits> = {}) => {
-      const pair = await makePair({ ...SESSION_LIMITS, ...limits });
+    const open: Open = async (limits = {}, options = {}) => {
+      const pair = await makePair({ ...SESSION_LIMITS, ...limits }, options);
       made.push(pair);
       return pair;
     };
+    const sockets = () => capabilities.releasesSocketsLate ? 0 : countSockets();
+    let leftovers: Leftovers;
+    let socketsMax = Infinity;
+    beforeEach(() => {
+      leftovers = new Leftovers(environment.clock);
+    });
     afterEach(async () => {
-      await Promise.all(made.splice(0).map((pair) => pair.dispose()));
+      const before = socketsMax;
+      // Whatever the first test opened and keeps is there for all: the connection to another process, say. And a test that
+      // leaves something fails alone.
+      socketsMax = Infinity;
+      try {
+        await Promise.all(made.splice(0).map((pair) => pair.dispose()));
+        await until(() => leftovers.timers.length === 0 && sockets() <= before, "the end").catch(() => {});
+        const left = { timers: leftovers.timers, sockets: sockets() };
+        socketsMax = left.sockets;
+        expect({ ...left, sockets: Math.max(0, left.sockets - before) }).toEqual({ timers: [], sockets: 0 });
+      } finally {
+        leftovers.unwatch();
+      }
     });
 
     describe("lanes", () => laneTests(open));
     describe("backpressure", () => backpressureTests(open));
+    describe("limits", () => limitTests(open, capabilities));
     describe("datagrams", () => datagramTests(open));
     describe("end", () => endTests(open, capabilities));
     describe("silence", () => silenceTests(open));
+    if (capabilities.hasLinks) describe("the network", () => linkTests(open, capabilities));
   });
 }
-
-type Open = (limits?: Partial<SessionLimits>) => Promise<SessionsUnderTest>;
 
 function laneTests(open: Open): void {
   test("every lane carries bytes both ways and none mixes with another", async () => {
@@ -68,6 +115,28 @@ function laneTests(open: Open): void {
     expect([client.side, server.side]).toEqual(["client", "server"]);
     expect(client.transport).toBe(server.transport);
     expect(typeof server.peerAddress).toBe("string");
+  });
+
+  test("every lane counts what it has carried, each direction by itself", async () => {
+    const { client, server } = await open();
+    const sizes: [Lane, number, number][] = LANES.map((lane) => [lane, 1000 * (lane + 1), 300 * (lane + 1)]);
+    for (const [lane, there, back] of sizes) {
+      await Promise.all([
+        writePattern(client.lane(lane), there, () => 700),
+        readPattern(server.lane(lane), there),
+        writePattern(server.lane(lane), back, () => 200),
+        readPattern(client.lane(lane), back),
+      ]);
+    }
+    for (const [lane, there, back] of sizes) {
+      expect([laneName(lane), client.laneBytes(lane), server.laneBytes(lane)]).toEqual([
+        laneName(lane),
+        { sentBytes: there, receivedBytes: back },
+        { sentBytes: back, receivedBytes: there },
+      ]);
+    }
+    await client.close({ code: "done", reason: "" });
+    expect(client.laneBytes(Lane.log).sentBytes).toBe(2000);
   });
 
   test("order is kept whatever the sizes of the writes", async () => {
@@ -138,20 +207,6 @@ function laneTests(open: Open): void {
 }
 
 function backpressureTests(open: Open): void {
-  /** Writes to `lane` until its peer takes no more; gives the bytes whose write has settled, and goes on later. */
-  function flood(session: Session, lane: Lane) {
-    const writer = session.lane(lane).writable.getWriter();
-    const counter = { acceptedBytes: 0, isStopped: false };
-    const run = async () => {
-      while (!counter.isStopped) {
-        await writer.write(pattern(counter.acceptedBytes, 32 << 10));
-        counter.acceptedBytes += 32 << 10;
-      }
-    };
-    const running = run().catch(() => {});
-    return { counter, running };
-  }
-
   /** Window, queue, socket and what the runtime and the kernel keep below: far less than a sender could push. */
   const BOUND_BYTES = 24 << 20;
 
@@ -256,139 +311,4 @@ function datagramTests(open: Open): void {
       readPattern(server.lane(Lane.control), 1000),
     ]);
   });
-}
-
-function endTests(open: Open, capabilities: SessionSuiteCapabilities): void {
-  for (const side of ["client", "server"] as const) {
-    test(`the ${side} closes: both ends learn it, with code and reason where the transport carries them`, async () => {
-      const pair = await open();
-      const other = side === "client" ? pair.server : pair.client;
-      await settleLanes(pair);
-      await within(pair[side].close({ code: "going-away", reason: "maintenance für alle" }), "the close");
-      expect(await within(pair[side].closed, "the closed promise")).toEqual({
-        code: "going-away",
-        reason: "maintenance für alle",
-        by: "local",
-      });
-      const end = await within(other.closed, "the end at the other side");
-      if (capabilities.carriesCloseReason) {
-        expect(end).toEqual({ code: "going-away", reason: "maintenance für alle", by: "remote" });
-      } else expect(end.by).not.toBe("local");
-    });
-  }
-
-  test("closing again is harmless, the first reason stays, and closed resolves once", async () => {
-    const { client } = await open();
-    const closes = [client.close({ code: "first", reason: "a" }), client.close({ code: "second", reason: "b" })];
-    await within(Promise.all(closes), "both closes");
-    await client.close({ code: "third", reason: "c" });
-    expect((await client.closed).code).toBe("first");
-  });
-
-  test("a long reason is cut between characters", async () => {
-    const pair = await open();
-    await settleLanes(pair);
-    await within(pair.client.close({ code: "long", reason: "ü€😀".repeat(200) }), "the close");
-    const { reason, code } = await within(pair.server.closed, "the end at the other side");
-    if (capabilities.carriesCloseReason) expect(code).toBe("long");
-    expect(reason).not.toContain("\ufffd");
-  });
-
-  test("what was written to control just before a close still arrives", async () => {
-    const pair = await open();
-    await settleLanes(pair);
-    const writer = pair.client.lane(Lane.control).writable.getWriter();
-    const goodbye = writer.write(pattern(0, 200));
-    const closing = pair.client.close({ code: "bye", reason: "" });
-    await goodbye;
-    expect(await readExactly(pair.server.lane(Lane.control).readable.getReader(), 200)).toEqual(pattern(0, 200));
-    await within(closing, "the close");
-  });
-
-  test("what has arrived is still read after the end, then the lane ends", async () => {
-    const pair = await open();
-    await pair.client.lane(Lane.control).writable.getWriter().write(pattern(0, 50_000));
-    await until(() => heldBytes(pair.server, Lane.control) === 50_000, "all bytes to arrive");
-    await within(pair.client.close({ code: "bye", reason: "" }), "the close");
-    await within(pair.server.closed, "the end");
-    const reader = pair.server.lane(Lane.control).readable.getReader();
-    expect(await readExactly(reader, 50_000)).toEqual(pattern(0, 50_000));
-    if (capabilities.carriesCloseReason) expect((await within(reader.read(), "the end of the lane")).done).toBe(true);
-  });
-
-  test("everything that waits is settled by the end: reads, writes, datagrams", async () => {
-    const { client, server } = await open({ closeGraceMs: 300 });
-    const reads = LANES.map((lane) => client.lane(lane).readable.getReader().read());
-    const datagram = client.datagrams.readable.getReader().read();
-    const writes = LANES.map((lane) => client.lane(lane).writable.getWriter().write(new Uint8Array(80 << 20)));
-    for (const write of writes) write.catch(() => {});
-    await within(client.close({ code: "bye", reason: "" }), "the close");
-    for (const read of reads) expect((await within(read, "a read")).done).toBe(true);
-    expect((await within(datagram, "a datagram")).done).toBe(true);
-    for (const write of writes) expect(await rejection(write)).toBeInstanceOf(TransportError);
-    await rejection(client.lane(Lane.log).writable.close());
-    expect(() => client.datagrams.send(pattern(0, 5))).not.toThrow();
-    await within(server.closed, "the end at the other side");
-  });
-
-  test("a connection that is cut ends both sessions as lost or closed, and every lane with them", async () => {
-    const pair = await open({ idleTimeoutMs: 2000 });
-    if (!pair.cut) return;
-    await settleLanes(pair);
-    const read = pair.client.lane(Lane.log).readable.getReader().read();
-    read.catch(() => {});
-    pair.cut();
-    const ends = await within(Promise.all([pair.client.closed, pair.server.closed]), "both ends");
-    for (const { code } of ends) expect(["lost", "idle-timeout", "closed"]).toContain(code);
-    await within(read.catch(() => {}), "the read that waited");
-  });
-
-  test("both sides close at once", async () => {
-    const pair = await open();
-    await settleLanes(pair);
-    const closing = [pair.client, pair.server].map((session) => session.close({ code: "bye", reason: session.side }));
-    await within(Promise.all(closing), "both closes");
-    for (const session of [pair.client, pair.server]) expect((await session.closed).code).toBe("bye");
-  });
-}
-
-function silenceTests(open: Open): void {
-  test("a session on which nothing is heard ends with idle-timeout on both sides", async () => {
-    const pair = await open({ idleTimeoutMs: 250 });
-    await settleLanes(pair);
-    const ends = await within(Promise.all([pair.client.closed, pair.server.closed]), "both ends");
-    expect(ends.map(({ code }) => code)).toContain("idle-timeout");
-  });
-
-  test("traffic keeps it open, a reader or not", async () => {
-    const { client, server } = await open({ idleTimeoutMs: 400 });
-    const writers = [client, server].map((session) => session.lane(Lane.control).writable.getWriter());
-    const beats = setInterval(() => writers.forEach((writer) => void writer.write(pattern(0, 10)).catch(() => {})), 50);
-    let isOver = false;
-    client.closed.then(() => isOver = true);
-    server.closed.then(() => isOver = true);
-    const startedMs = performance.now();
-    await until(() => isOver || performance.now() - startedMs > 1200, "three idle timeouts to pass");
-    clearInterval(beats);
-    expect(isOver).toBe(false);
-  });
-}
-
-/** One byte each way on every lane, so that all of them are known to be open at both ends. */
-async function settleLanes({ client, server }: SessionsUnderTest): Promise<void> {
-  await Promise.all(LANES.flatMap((lane) =>
-    [[client, server], [server, client]].map(async ([from, to]) => {
-      const writer = from!.lane(lane).writable.getWriter();
-      await writer.write(pattern(0, 1));
-      writer.releaseLock();
-      const reader = to!.lane(lane).readable.getReader();
-      await readExactly(reader, 1);
-      reader.releaseLock();
-    })
-  ));
-}
-
-/** Bytes that the session holds for a reader of `lane`; all sessions of Millrace can tell. */
-function heldBytes(session: Session, lane: Lane): number {
-  return (session as Session & { heldBytes(lane: Lane): number }).heldBytes(lane);
 }

@@ -79,4 +79,54 @@ export const MESSAGE_VECTORS: readonly MessageVector[] = [
     message: { type: "commit", positions: [{ subscription: 3, commit: 11 }] },
     hex: "0e0000000b" + "0100" + "03000000" + "0b00000000000000",
   },
+  {
+    message: {
+      type: "peerHello",
+      versionMin: 1,
+      versionMax: 1,
+      clusterId: "c",
+      id: "a",
+      expectedId: "b",
+      instance: "i",
+      agent: "x",
+      nonce: new Uint8Array(32).fill(1),
+      serverHash: new Uint8Array(0),
+      certificate: Uint8Array.of(9),
+    },
+    hex: "3e0000000c" + "4d524c50" + "0100" + "0100" + "010063" + "010061" + "010062" + "010069" + "010078" +
+      "2000" + "01".repeat(32) + "0000" + "010009",
+  },
+  {
+    message: {
+      type: "peerWelcome",
+      version: 1,
+      id: "b",
+      instance: "j",
+      agent: "x",
+      nonce: new Uint8Array(32).fill(2),
+      certificate: Uint8Array.of(8),
+      signature: Uint8Array.of(7, 6),
+      heartbeatMs: 100,
+    },
+    hex: "380000000d" + "0100" + "010062" + "01006a" + "010078" + "2000" + "02".repeat(32) + "010008" + "02000706" +
+      "64000000",
+  },
+  { message: { type: "peerProof", signature: Uint8Array.of(5) }, hex: "030000000e" + "010005" },
+  { message: { type: "peerReady", sessionId: "s" }, hex: "030000000f" + "010073" },
+  {
+    message: { type: "peerHeartbeat", wallClock: 1_700_000_000_000, beat: 3 },
+    hex: "1000000010" + "0068e5cf8b010000" + "0300000000000000",
+  },
+  { message: { type: "peerEcho", beat: 3 }, hex: "0800000011" + "0300000000000000" },
+  {
+    message: {
+      type: "peerMessage",
+      kind: "reply",
+      requestId: 2,
+      target: "a",
+      command: "sum",
+      payload: Uint8Array.of(1, 2, 3),
+    },
+    hex: "1800000012" + "02" + "0200000000000000" + "010061" + "030073756d" + "03000000" + "010203",
+  },
 ];

@@ -1,9 +1,9 @@
 import { problemResponse } from "../problem.ts";
-import type { HttpListenOptions } from "./listen_options.ts";
-import { GuardedRequest, hasBody, refuseDeclaredBody } from "./request_body.ts";
+import type { HttpListenOptions, RequestInfo } from "./listen_options.ts";
+import { GuardedRequest, hasBody, hasSmallBody, refuseDeclaredBody, takeWholeBody } from "./request_body.ts";
 
 export interface AnswerContext {
-  readonly peerAddress: string;
+  readonly info: RequestInfo;
   readonly options: HttpListenOptions;
   /** Whether the listener itself watches the pace of a body of declared length, so that it need not be wrapped. */
   readonly pacesDeclaredBodies: boolean;
@@ -14,14 +14,15 @@ export interface AnswerContext {
  * rest. Never rejects: a handler that throws is reported and answered with 500.
  */
 export async function answer(request: Request, context: AnswerContext): Promise<Response> {
-  const { peerAddress, options, pacesDeclaredBodies } = context;
+  const { info, options, pacesDeclaredBodies } = context;
   try {
     const { headers } = request;
-    if (!hasBody(headers)) return await options.fetch(request, { peerAddress });
+    if (!hasBody(headers)) return await options.fetch(request, info);
     const refusal = refuseDeclaredBody(headers, options.limits);
     if (refusal) return refusal;
     const isPaced = pacesDeclaredBodies && !headers.has("transfer-encoding");
-    return isPaced ? await options.fetch(request, { peerAddress }) : await answerGuarded(request, context);
+    if (isPaced) return await options.fetch(request, info);
+    return hasSmallBody(headers) ? await answerWhole(request, context) : await answerGuarded(request, context);
   } catch (error) {
     // A client that goes away in the middle of its body is no failure of ours.
     if (!request.signal.aborted) options.onError(error);
@@ -30,10 +31,17 @@ export async function answer(request: Request, context: AnswerContext): Promise<
   }
 }
 
-async function answerGuarded(request: Request, { peerAddress, options }: AnswerContext): Promise<Response> {
+async function answerWhole(request: Request, { info, options }: AnswerContext): Promise<Response> {
+  const body = await takeWholeBody(request, { limits: options.limits, clock: options.environment.clock });
+  if (body instanceof Response) return body;
+  const { method, headers, signal } = request;
+  return await options.fetch(new Request(request.url, { method, headers, signal, body }), info);
+}
+
+async function answerGuarded(request: Request, { info, options }: AnswerContext): Promise<Response> {
   const guarded = new GuardedRequest(request, { limits: options.limits, clock: options.environment.clock });
   try {
-    const response = await options.fetch(guarded.request, { peerAddress });
+    const response = await options.fetch(guarded.request, info);
     return await guarded.refusal() ?? response;
   } catch (error) {
     const refusal = await guarded.refusal();

@@ -2,15 +2,19 @@
 // (https://github.com/oven-sh/bun/issues/8261). Same parts in the same order as listen.node.ts.
 
 import { encodeCloseReason, SESSION_CLOSE_CODE } from "../close_reason.ts";
+import type { Admitted } from "../admission.ts";
+import { listenerUrl } from "../listener.ts";
 import { MultiplexedSession } from "../multiplexed_session.ts";
 import type { MessageSocket } from "../message_socket.ts";
 import { LANE_SLICE_BYTES_MAX } from "../multiplexer.ts";
 import { OpenSessions } from "../open_sessions.ts";
 import type { SessionEnd } from "../session.ts";
+import type { ServerIdentity } from "../tls_identity.ts";
 import { answer, type AnswerContext } from "./http_handler.ts";
-import { type HttpListener, type HttpListenOptions, listenerUrl } from "./listen_options.ts";
+import type { HttpCapability, HttpListener, HttpListenOptions } from "./listen_options.ts";
 import { decodeClose, SUBPROTOCOL, WEBSOCKET_MESSAGE_BYTES_MAX } from "./mapping.ts";
-import { badRequest, isWebSocketUpgrade, refuseUpgrade } from "./upgrade.ts";
+import { checkIdentity, checkReplacement } from "./server_identity.node.ts";
+import { badRequest, isWebSocketUpgrade, noPlace, refuseUpgrade } from "./upgrade.ts";
 
 /** The parts of Bun that are used here; `globalThis.Bun` elsewhere is undefined. */
 interface BunWebSocket {
@@ -34,6 +38,7 @@ interface BunServer {
 interface BunServeOptions {
   hostname: string;
   port: number;
+  tls?: BunTls;
   idleTimeout: number;
   maxRequestBodySize: number;
   fetch(request: Request, server: BunServer): Promise<Response | undefined>;
@@ -54,7 +59,18 @@ interface BunServeOptions {
 
 interface SocketData {
   readonly peerAddress: string;
+  readonly admitted: Admitted;
   session?: MultiplexedSession;
+  socket?: ServerSocket;
+}
+
+interface BunTls {
+  cert: string;
+  key: string;
+  ca?: string[];
+  minVersion: number;
+  requestCert: boolean;
+  rejectUnauthorized: boolean;
 }
 
 const Bun = (globalThis as unknown as { Bun: { serve(options: BunServeOptions): BunServer } }).Bun;
@@ -62,17 +78,59 @@ const Bun = (globalThis as unknown as { Bun: { serve(options: BunServeOptions): 
 /** Longest idle time that Bun.serve accepts, in seconds. */
 const BUN_IDLE_SECONDS_MAX = 255;
 
+/** TLS 1.2, as Bun names it. */
+const TLS_1_2 = 0x0303;
+
+export const HTTP_CAPABILITY: HttpCapability = {
+  clientCertificates: ["none", "require"],
+  showsPeerCertificate: false,
+  showsAcceptTime: false,
+  reason: "Bun.serve does not show a client's certificate (https://github.com/oven-sh/bun/issues/14097)",
+};
+
+/** What all parts of one listener share. */
+interface Parts {
+  readonly options: HttpListenOptions;
+  readonly sessions: OpenSessions;
+  readonly scratch: Uint8Array;
+}
+
 /** Listens for HTTP and WebSocket on one port. Rejects where the port is taken. */
 // deno-lint-ignore require-await -- the same shape as on Node, where listening takes a turn
 export async function listenHttp(options: HttpListenOptions): Promise<HttpListener> {
+  const { identity } = options;
+  if (identity) checkIdentity(identity, HTTP_CAPABILITY);
+  const parts = { options, sessions: new OpenSessions(), scratch: new Uint8Array(1 + LANE_SLICE_BYTES_MAX) };
+  const servers = new BunServers(serve(parts, { port: options.port, identity }));
+  const { port } = servers.current;
+  let current = identity;
+  return {
+    host: options.host,
+    port,
+    url: listenerUrl(identity ? "https" : "http", options.host, port),
+    replaceIdentity: (replacement) => {
+      checkReplacement(replacement, identity);
+      checkIdentity(replacement, HTTP_CAPABILITY);
+      const previous = current;
+      servers.replace(
+        () => serve(parts, { port, identity: replacement }),
+        () => serve(parts, { port, identity: previous }),
+      );
+      current = replacement;
+    },
+    close: () => close(servers, parts),
+  };
+}
+
+function serve(parts: Parts, { port, identity }: { port: number; identity: ServerIdentity | undefined }): BunServer {
+  const { options } = parts;
   const { limits } = options;
-  const sessions = new OpenSessions();
-  const scratch = new Uint8Array(1 + LANE_SLICE_BYTES_MAX);
-  const server = Bun.serve({
+  return Bun.serve({
     hostname: options.host,
-    port: options.port,
+    port,
+    ...(identity ? { tls: tlsOf(identity) } : {}),
     // Bounds idle connections; requests that are being answered get a longer one below. The head of a request has a timer of
-    // its own in Bun, which ends it after about twelve seconds, whether it stalls or trickles.
+    // its own in Bun, which ends it after about twelve seconds, whether it stalls or trickles; so has the TLS handshake.
     idleTimeout: headIdleSeconds(limits),
     // Beyond its own maximum Bun answers without a problem document. Ours is held by the guard around every body, and a body
     // that nobody reads is not kept (400 MiB sent to a handler that ignores them: 3 MiB more resident).
@@ -90,20 +148,25 @@ export async function listenHttp(options: HttpListenOptions): Promise<HttpListen
       idleTimeout: secondsOf(limits.idleTimeoutMs * 2),
       sendPings: false,
       perMessageDeflate: false,
-      open: (socket) => open(socket, options, { sessions, scratch }),
-      message: (socket, message) => {
-        socket.data.session!.received(typeof message === "string" ? new Uint8Array(0) : message);
+      open: (socket) => open(socket, parts),
+      message: ({ data }, message) => {
+        data.session!.received(typeof message === "string" ? new Uint8Array(0) : message);
+        // After a message Bun sends what waits, and reports no drain where all of it went.
+        if (data.socket!.takeWaited()) data.session!.drained();
       },
       drain: (socket) => socket.data.session!.drained(),
-      close: (socket, code, reason) => socket.data.session!.ended(endOfClose(code, reason)),
+      close: (socket, code, reason) => {
+        socket.data.admitted.release();
+        socket.data.session!.ended(endOfClose(code, reason));
+      },
     },
   });
-  return {
-    host: options.host,
-    port: server.port,
-    url: listenerUrl(options.host, server.port),
-    close: () => close(server, sessions, options),
-  };
+}
+
+function tlsOf({ cert, key, ca, clientCertificates = "none" }: ServerIdentity): BunTls {
+  const isRequired = clientCertificates === "require";
+  const authorities = ca ? { ca: [...ca] } : {};
+  return { cert, key, ...authorities, minVersion: TLS_1_2, requestCert: isRequired, rejectUnauthorized: isRequired };
 }
 
 async function receive(request: Request, server: BunServer, options: HttpListenOptions): Promise<Response | undefined> {
@@ -111,13 +174,17 @@ async function receive(request: Request, server: BunServer, options: HttpListenO
   // Bun passes on a Host that is none, and the URL is then only a path.
   if (!URL.canParse(request.url)) return badRequest();
   if (!isWebSocketUpgrade(request)) {
-    return await receiveHttp(request, server, { peerAddress, options, pacesDeclaredBodies: false });
+    return await receiveHttp(request, server, { info: { peerAddress }, options, pacesDeclaredBodies: false });
   }
   const refusal = refuseUpgrade(request) ?? options.acceptSession(request, { peerAddress });
   if (refusal) return refusal;
+  const place = options.admission.admit(peerAddress);
+  if ("refusal" in place) return noPlace(place.refusal);
+  const { admitted } = place;
   const headers = { "Sec-WebSocket-Protocol": SUBPROTOCOL };
-  const isUpgraded = server.upgrade(request, { data: { peerAddress }, headers });
-  return isUpgraded ? undefined : badRequest();
+  if (server.upgrade(request, { data: { peerAddress, admitted }, headers })) return undefined;
+  admitted.release();
+  return badRequest();
 }
 
 /** Bun's idle timer runs on while a handler waits and while a stream has nothing to send, so it is made longer for both. */
@@ -129,19 +196,18 @@ async function receiveHttp(request: Request, server: BunServer, context: AnswerC
   return response;
 }
 
-function open(
-  socket: BunWebSocket,
-  options: HttpListenOptions,
-  { sessions, scratch }: { sessions: OpenSessions; scratch: Uint8Array },
-): void {
+function open(socket: BunWebSocket, { options, sessions, scratch }: Parts): void {
   socket.binaryType = "uint8array";
-  const { limits, environment } = options;
+  socket.data.admitted.opened();
+  const { limits, environment, budget } = options;
+  socket.data.socket = new ServerSocket(socket, scratch);
   const session = new MultiplexedSession({
-    socket: new ServerSocket(socket, scratch),
+    socket: socket.data.socket,
     transport: "websocket",
     side: "server",
     limits,
     environment,
+    budget,
   });
   socket.data.session = session;
   sessions.add(session);
@@ -156,6 +222,7 @@ class ServerSocket implements MessageSocket {
    */
   readonly scratch: Uint8Array;
   readonly #socket: BunWebSocket;
+  #hasWaited = false;
 
   constructor(socket: BunWebSocket, scratch: Uint8Array) {
     this.#socket = socket;
@@ -171,7 +238,16 @@ class ServerSocket implements MessageSocket {
   }
 
   bufferedBytes(): number {
-    return this.#socket.getBufferedAmount();
+    const size = this.#socket.getBufferedAmount();
+    if (size > 0) this.#hasWaited = true;
+    return size;
+  }
+
+  /** Whether something was seen to wait since this was asked last. */
+  takeWaited(): boolean {
+    const hasWaited = this.#hasWaited;
+    this.#hasWaited = false;
+    return hasWaited;
   }
 
   close(end: { code: string; reason: string }): void {
@@ -190,11 +266,57 @@ function endOfClose(closeCode: number, reason: string): SessionEnd {
   return { code: isTooLarge ? "message-too-large" : "malformed-message", reason, by: "local" };
 }
 
-async function close(server: BunServer, sessions: OpenSessions, options: HttpListenOptions): Promise<void> {
-  const stopped = server.stop();
+/**
+ * The server that listens, and those before it whose connections go on: `reload` does not change certificates, so a new server
+ * takes the port in the same turn in which the old one leaves it. Open sessions and answers under way go on; Bun cuts idle
+ * keep-alive connections and those in the middle of their TLS handshake (8 of 8, and a few, in eight replacements).
+ */
+class BunServers {
+  readonly #stopped = new Map<BunServer, Promise<void>>();
+  #current: BunServer;
+
+  constructor(first: BunServer) {
+    this.#current = first;
+  }
+
+  get current(): BunServer {
+    return this.#current;
+  }
+
+  /** Puts what `next` makes in the place of the current server. @throws what `next` throws; the one before goes on then. */
+  replace(next: () => BunServer, previous: () => BunServer): void {
+    void this.#stop(this.#current);
+    try {
+      this.#current = next();
+    } catch (error) {
+      this.#current = previous();
+      throw error;
+    }
+  }
+
+  /** Stops listening; resolves once the last connection is gone. */
+  async stop(): Promise<void> {
+    void this.#stop(this.#current);
+    await Promise.all(this.#stopped.values());
+  }
+
+  /** Cuts what is left. */
+  cut(): void {
+    for (const server of this.#stopped.keys()) void server.stop(true);
+  }
+
+  #stop(server: BunServer): Promise<void> {
+    const stopped = this.#stopped.get(server) ?? server.stop().finally(() => this.#stopped.delete(server));
+    this.#stopped.set(server, stopped);
+    return stopped;
+  }
+}
+
+async function close(servers: BunServers, { sessions, options }: Parts): Promise<void> {
+  const stopped = servers.stop();
   await sessions.close({ code: "going-away", reason: "the listener is closing" });
   // Requests in progress get the grace; then whatever is left is cut.
-  const cancel = options.environment.clock.schedule(options.limits.closeGraceMs, () => void server.stop(true));
+  const cancel = options.environment.clock.schedule(options.limits.closeGraceMs, () => servers.cut());
   await stopped;
   cancel();
 }

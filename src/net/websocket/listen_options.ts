@@ -1,5 +1,6 @@
-import type { Environment } from "../../core/environment.ts";
-import type { Session, SessionLimits } from "../session.ts";
+import type { ListenOptions, SessionListener } from "../listener.ts";
+import type { SessionLimits } from "../session.ts";
+import type { ClientCertificates, PeerCertificate, ServerIdentity } from "../tls_identity.ts";
 
 /** Bounds of the HTTP side of a listener, beside those of its sessions. */
 export interface HttpLimits {
@@ -7,8 +8,6 @@ export interface HttpLimits {
   readonly requestBodyBytesMax: number;
   /** A body that brings less than 1 KiB/s over this time of waiting for it is given up with 408. */
   readonly bodyStallMs: number;
-  /** A message that has begun must be complete within this time. */
-  readonly stalledMessageMs: number;
   /** How long an idle keep-alive connection is kept. */
   readonly keepAliveMs: number;
 }
@@ -16,37 +15,41 @@ export interface HttpLimits {
 export const HTTP_LIMITS: HttpLimits = {
   requestBodyBytesMax: 64 << 20,
   bodyStallMs: 10_000,
-  stalledMessageMs: 10_000,
   keepAliveMs: 5_000,
 };
 
-export interface HttpListenOptions {
-  readonly host: string;
-  /** 0 lets the system choose. */
-  readonly port: number;
+/** Who asks. */
+export interface RequestInfo {
+  readonly peerAddress: string;
+  /** The client's certificate, where it showed a good one and the runtime shows it (`HttpCapability`). */
+  readonly peerCertificate?: PeerCertificate;
+}
+
+export interface HttpListenOptions extends ListenOptions<SessionLimits & HttpLimits> {
+  /** Makes the listener one of HTTPS and secure WebSocket. */
+  readonly identity?: ServerIdentity;
   /** Answers HTTP requests. The body of the answer is streamed with backpressure. */
-  readonly fetch: (request: Request, info: { peerAddress: string }) => Response | Promise<Response>;
+  readonly fetch: (request: Request, info: RequestInfo) => Response | Promise<Response>;
   /** Judges an upgrade to a session; `undefined` allows it, a response refuses it. */
-  readonly acceptSession: (request: Request, info: { peerAddress: string }) => Response | undefined;
-  /** Gets each session as it is open. */
-  readonly onSession: (session: Session) => void;
-  readonly limits: SessionLimits & HttpLimits;
-  readonly environment: Environment;
-  /** Told what goes wrong in the background: a handler that throws, a socket that fails in an unexpected way. */
-  readonly onError: (error: unknown) => void;
+  readonly acceptSession: (request: Request, info: RequestInfo) => Response | undefined;
 }
 
 /** A listener for HTTP and WebSocket on one TCP port. */
-export interface HttpListener {
-  readonly host: string;
-  readonly port: number;
-  /** `http://host:port` */
-  readonly url: string;
-  /** Stops listening, ends all sessions and idle connections, and resolves once they are gone. */
-  close(): Promise<void>;
+export interface HttpListener extends SessionListener {
+  /**
+   * New connections get `identity` from now on; those that are open go on undisturbed. Whether clients must show certificates
+   * stays as it is. @throws TypeError where there was no identity before or this cannot be; the one before stays then.
+   */
+  replaceIdentity(identity: ServerIdentity): void;
 }
 
-/** The address under which a listener is reached; brackets for IPv6. */
-export function listenerUrl(host: string, port: number): string {
-  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+/** What the listener of a runtime can do with certificates. */
+export interface HttpCapability {
+  readonly clientCertificates: readonly ClientCertificates[];
+  /** Whether `peerCertificate` is known of those who showed one. */
+  readonly showsPeerCertificate: boolean;
+  /** Whether one grace covers TLS, the head of the request and the session's first lane, from accepting the connection. */
+  readonly showsAcceptTime: boolean;
+  /** Why not all of it. */
+  readonly reason?: string;
 }

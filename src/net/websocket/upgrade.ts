@@ -1,3 +1,4 @@
+import type { Refusal } from "../admission.ts";
 import { problemResponse } from "../problem.ts";
 import { SESSION_PATH } from "../session_endpoint.ts";
 import { SUBPROTOCOL } from "./mapping.ts";
@@ -31,4 +32,11 @@ export function refuseUpgrade(request: Request): Response | undefined {
     return problemResponse({ status: 400, code: "bad-subprotocol", title: "Bad subprotocol", detail });
   }
   return undefined;
+}
+
+/** The answer to an upgrade for which there is no place now. */
+export function noPlace({ code, reason }: Refusal): Response {
+  const status = code === "too-many-handshakes" ? 429 : 503;
+  const headers = { "retry-after": "1" };
+  return problemResponse({ status, code, title: "No place for a session now", detail: reason, headers });
 }

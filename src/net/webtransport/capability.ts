@@ -1,5 +1,4 @@
-/** Whether something can be done on this runtime, and if not, what would enable it. */
-export type Capability = { readonly isSupported: true } | { readonly isSupported: false; readonly reason: string };
+import type { Capability } from "../capability.ts";
 
 /** Whether this runtime can open WebTransport sessions. */
 export function connectCapability(): Capability {

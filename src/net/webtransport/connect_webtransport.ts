@@ -2,33 +2,37 @@ import type { Environment } from "../../core/environment.ts";
 import type { Session, SessionLimits } from "../session.ts";
 import { SESSION_PATH } from "../session_endpoint.ts";
 import { TransportError } from "../transport_error.ts";
-import { connectCapability } from "./capability.ts";
-import type { WebTransportLike } from "./web_transport_like.ts";
-import { WebTransportSession } from "./webtransport_session.ts";
+import type { StreamConnection } from "../stream_connection.ts";
+import type { DialOptions, HttpVersion, WebTransportBackend } from "./backend.ts";
+import { nativeBackend } from "./native_backend.ts";
+import { StreamedSession } from "../streamed_session.ts";
 
 export interface ConnectWebTransportOptions {
   /** `https:` address of the server; the path of the session endpoint is put in. */
   readonly url: string;
   /** SHA-256 hashes of the certificates to trust instead of the public ones, as bytes or hexadecimal text. */
   readonly certificateHashes?: readonly (Uint8Array | string)[];
+  /** What the server speaks at `url`, as it announces it. Default `h3`. */
+  readonly http?: HttpVersion;
+  /** What may carry the session, the preferred one first (`backends.node.ts` knows them). Default: the runtime's own WebTransport. */
+  readonly backends?: readonly WebTransportBackend[];
   readonly limits: SessionLimits;
   readonly environment: Environment;
   readonly signal?: AbortSignal;
 }
 
 /**
- * Opens a session over the global WebTransport, which browsers and Deno have. TransportError `unsupported` where there is none,
- * `refused` where the server is not there or turns us away, `timeout` after `handshakeGraceMs`; the signal's reason on abort.
+ * Opens a session over the first backend that speaks `http`. TransportError `unsupported` where there is none, `refused` where
+ * the server is not there or turns us away, `timeout` after `handshakeGraceMs`; the signal's reason on abort.
  */
 export async function connectWebTransport(options: ConnectWebTransportOptions): Promise<Session> {
   const { limits, environment, signal } = options;
-  const capability = connectCapability();
-  if (!capability.isSupported) throw new TransportError("unsupported", capability.reason);
+  const backend = chooseBackend(options);
   signal?.throwIfAborted();
   const url = new URL(SESSION_PATH, options.url);
   if (url.protocol !== "https:") throw new TypeError(`a WebTransport address is https:, got "${options.url}"`);
-  const hashes = (options.certificateHashes ?? []).map((hash) => ({ algorithm: "sha-256", value: hashBytes(hash) }));
-  const transport = newTransport(url.href, hashes);
+  const certificateHashes = (options.certificateHashes ?? []).map(hashBytes);
+  const transport = dial(backend, { url, certificateHashes, limits, clock: environment.clock });
   transport.closed.catch(() => {});
   transport.ready.catch(() => {});
   const giveUp = new AbortController();
@@ -48,31 +52,44 @@ export async function connectWebTransport(options: ConnectWebTransportOptions): 
   }
 }
 
-async function open(transport: WebTransportLike, url: URL, options: ConnectWebTransportOptions): Promise<Session> {
+async function open(transport: StreamConnection, url: URL, options: ConnectWebTransportOptions): Promise<Session> {
   const { limits, environment } = options;
   try {
     await transport.ready;
-    const session = new WebTransportSession({ transport, side: "client", peerAddress: url.host, limits, environment });
+    const session = new StreamedSession({
+      connection: transport,
+      transport: "webtransport",
+      side: "client",
+      peerAddress: url.host,
+      limits,
+      environment,
+    });
     await session.openLanes();
     return session;
   } catch (cause) {
-    throw new TransportError("refused", `no WebTransport with ${url}: ${(cause as Error)?.message ?? cause}`, {
-      cause,
-    });
+    throw refused(url, cause);
   }
 }
 
-function newTransport(url: string, hashes: { algorithm: string; value: Uint8Array<ArrayBuffer> }[]): WebTransportLike {
+function chooseBackend({ http = "h3", backends = [nativeBackend()] }: ConnectWebTransportOptions): WebTransportBackend {
+  const speaking = backends.filter((backend) => backend.http === http);
+  const backend = speaking.find(({ connecting }) => connecting.isSupported);
+  if (backend) return backend;
+  const reasons = speaking.map(({ connecting }) => connecting.isSupported ? "" : connecting.reason);
+  throw new TransportError("unsupported", reasons.join("; ") || `no WebTransport over ${http} here`);
+}
+
+function dial(backend: WebTransportBackend, options: DialOptions): StreamConnection {
   try {
-    return new WebTransport(
-      url,
-      hashes.length > 0 ? { serverCertificateHashes: hashes } : {},
-    ) as unknown as WebTransportLike;
+    return backend.dial(options);
   } catch (cause) {
-    throw new TransportError("refused", `no WebTransport with ${url}: ${(cause as Error)?.message ?? cause}`, {
-      cause,
-    });
+    throw refused(options.url, cause);
   }
+}
+
+function refused(url: URL, cause: unknown): TransportError {
+  const reason = (cause as Error | undefined)?.message ?? String(cause);
+  return new TransportError("refused", `no WebTransport with ${url}: ${reason}`, { cause });
 }
 
 function rejection(signal: AbortSignal): Promise<never> {
@@ -81,7 +98,7 @@ function rejection(signal: AbortSignal): Promise<never> {
   });
 }
 
-function closeQuietly(transport: WebTransportLike): void {
+function closeQuietly(transport: StreamConnection): void {
   try {
     transport.close();
   } catch {

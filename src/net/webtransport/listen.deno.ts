@@ -1,60 +1,23 @@
 // WebTransport on Deno, natively: a QUIC endpoint whose connections are upgraded. Needs --unstable-net.
 
-import type { Environment } from "../../core/environment.ts";
 import { assert } from "../../lib/assert.ts";
-import { encodeCloseReason, SESSION_CLOSE_CODE } from "../close_reason.ts";
-import { OpenSessions } from "../open_sessions.ts";
-import type { Session, SessionLimits } from "../session.ts";
-import { SESSION_PATH } from "../session_endpoint.ts";
+import type { Admitted } from "../admission.ts";
+import { SESSION_CLOSE_CODE } from "../close_reason.ts";
+import { listenerUrl } from "../listener.ts";
+import type { StreamConnection } from "../stream_connection.ts";
 import { TransportError } from "../transport_error.ts";
-import type { Capability } from "./capability.ts";
-import type { WebTransportLike } from "./web_transport_like.ts";
-import { WebTransportSession } from "./webtransport_session.ts";
-
-/** A certificate chain and its private key in PEM. */
-export interface ListenerCertificate {
-  readonly cert: string;
-  readonly key: string;
-}
-
-export interface WebTransportListenOptions {
-  readonly host: string;
-  /** UDP port; 0 lets the system choose. */
-  readonly port: number;
-  readonly certificate: ListenerCertificate;
-  /** Judges a session by its URL and address; `undefined` accepts it. There are no headers to judge by: Deno gives none. */
-  readonly acceptSession: (url: URL, info: { peerAddress: string }) => { code: string; reason: string } | undefined;
-  /** Gets each session at once; its lanes appear as the client opens them. */
-  readonly onSession: (session: Session) => void;
-  readonly limits: SessionLimits;
-  readonly environment: Environment;
-  /** Told what goes wrong in the background and is not the fault of one peer. */
-  readonly onError: (error: unknown) => void;
-}
-
-/** A listener for WebTransport on one UDP port. */
-export interface WebTransportListener {
-  readonly host: string;
-  readonly port: number;
-  /** `https://host:port` */
-  readonly url: string;
-  readonly sessionCount: number;
-  /** New connections get `certificate` from now on; sessions that are open go on undisturbed. */
-  replaceCertificate(certificate: ListenerCertificate): void;
-  /** Stops listening, ends all sessions and resolves once they are gone. */
-  close(): Promise<void>;
-}
-
-/** Connections whose handshake is not finished; more are ignored, as a client tries again by itself. */
-const HANDSHAKES_MAX = 1024;
+import type { WebTransportBackend } from "./backend.ts";
+import type { Capability } from "../capability.ts";
+import { openQuicEndpoint } from "../quic_endpoint.deno.ts";
+import { connectCapability } from "./capability.ts";
+import type { ListenerCertificate, WebTransportListener, WebTransportListenOptions } from "./listen_options.ts";
+import { dialNative } from "./native_backend.ts";
+import { SessionGate } from "./session_gate.ts";
 
 /** Streams a client may open: its lanes, and some more so that one too many is refused by name instead of stalling. */
 const STREAMS_MAX = 8;
 
-/** A client that is not ready yet when it is turned away learns no reason ("Bad resource ID" on Deno), so it is given time. */
-const REFUSAL_LINGER_MS = 100;
-
-/** Whether this runtime can accept WebTransport sessions. May be asked on any runtime. */
+/** Whether this runtime can accept WebTransport sessions by itself. May be asked on any runtime. */
 export function listenCapability(): Capability {
   const { Deno } = globalThis as { Deno?: { QuicEndpoint?: unknown; upgradeWebTransport?: unknown } };
   if (typeof Deno?.QuicEndpoint === "function" && typeof Deno.upgradeWebTransport === "function") {
@@ -62,8 +25,21 @@ export function listenCapability(): Capability {
   }
   const reason = Deno
     ? "no Deno.QuicEndpoint: needs Deno started with --unstable-net"
-    : "no server for WebTransport in this runtime: needs Deno; Bun and Node need a backend package";
+    : "not on this runtime, needs Deno";
   return { isSupported: false, reason };
+}
+
+/** WebTransport as Deno has it: HTTP/3, certificates change in place. */
+export function denoBackend(): WebTransportBackend {
+  return {
+    name: "deno",
+    http: "h3",
+    listening: listenCapability(),
+    connecting: connectCapability(),
+    certificateReplacement: "in place",
+    listen: listenWebTransport,
+    dial: dialNative,
+  };
 }
 
 /** Listens for WebTransport. Throws TransportError `unsupported` elsewhere than on Deno, `refused` where the port is taken. */
@@ -78,30 +54,26 @@ class DenoListener implements WebTransportListener {
   readonly host: string;
   readonly port: number;
   readonly url: string;
+  readonly http = "h3";
   readonly #options: WebTransportListenOptions;
   readonly #endpoint: Deno.QuicEndpoint;
-  readonly #sessions = new OpenSessions();
+  readonly #gate: SessionGate;
   /** The first accepts for all of them; the later ones are there for their certificates. */
   readonly #listeners: Deno.QuicListener[] = [];
-  #handshakeCount = 0;
-  #isClosing = false;
 
   constructor(options: WebTransportListenOptions) {
     this.#options = options;
+    this.#gate = new SessionGate(options);
     this.host = options.host;
-    try {
-      this.#endpoint = new Deno.QuicEndpoint({ hostname: options.host, port: options.port });
-    } catch (cause) {
-      throw new TransportError("refused", `cannot listen on UDP ${options.host}:${options.port}`, { cause });
-    }
+    this.#endpoint = openQuicEndpoint(options);
     this.port = this.#endpoint.addr.port;
-    this.url = `https://${this.host.includes(":") ? `[${this.host}]` : this.host}:${this.port}`;
+    this.url = listenerUrl("https", this.host, this.port);
     this.replaceCertificate(options.certificate);
     this.#acceptAll(this.#listeners[0]!);
   }
 
   get sessionCount(): number {
-    return this.#sessions.count;
+    return this.#gate.sessionCount;
   }
 
   /**
@@ -110,7 +82,7 @@ class DenoListener implements WebTransportListener {
    * Deno 2.9.6; a listener is a handle of a few bytes, and certificates change every few days).
    */
   replaceCertificate(certificate: ListenerCertificate): void {
-    assert(!this.#isClosing, "a listener that closes gets no new certificate");
+    assert(!this.#gate.isClosing, "a listener that closes gets no new certificate");
     const { limits } = this.#options;
     this.#listeners.push(this.#endpoint.listen({
       ...certificate,
@@ -123,61 +95,56 @@ class DenoListener implements WebTransportListener {
   }
 
   async close(): Promise<void> {
-    if (this.#isClosing) return;
-    this.#isClosing = true;
+    if (this.#gate.isClosing) return await this.#gate.close();
     this.#listeners[0]!.stop();
-    await this.#sessions.close({ code: "going-away", reason: "the listener is closing" });
+    await this.#gate.close();
     this.#endpoint.close({ closeCode: 0, reason: "" });
   }
 
   async #acceptAll(listener: Deno.QuicListener): Promise<void> {
     try {
       for await (const incoming of listener) {
-        if (this.#isClosing || this.#handshakeCount >= HANDSHAKES_MAX) incoming.ignore();
-        else this.#accept(incoming);
+        // The address is known later: on Deno 2.9.6 an incoming connection that was asked for it can no longer be accepted.
+        const place = this.#gate.isClosing ? undefined : this.#options.admission.admit();
+        if (place === undefined || "refusal" in place) incoming.refuse();
+        else this.#accept(incoming, place.admitted);
       }
     } catch (error) {
-      if (!this.#isClosing) this.#options.onError(error);
+      if (!this.#gate.isClosing) this.#options.onError(error);
     }
   }
 
-  async #accept(incoming: Deno.QuicIncoming): Promise<void> {
+  async #accept(incoming: Deno.QuicIncoming, admitted: Admitted): Promise<void> {
     const { limits, environment } = this.#options;
     let connection: Deno.QuicConn | undefined;
-    this.#handshakeCount++;
+    const acceptedMs = environment.clock.monotonic();
+    let isLate = false;
     const cancelTimer = environment.clock.schedule(limits.handshakeGraceMs, () => {
+      isLate = true;
       connection?.close({ closeCode: SESSION_CLOSE_CODE, reason: "handshake-timeout" });
     });
     try {
-      connection = await incoming.accept();
-      connection.closed.catch(() => {});
+      // `zeroRtt` gives the connection before its handshake is over, so that it can be closed when the grace ends.
+      const shaking = incoming.accept({ zeroRtt: true });
+      connection = shaking;
+      shaking.closed.then(admitted.release, admitted.release);
+      // It also resolves when the connection is closed before it is shaken (seen on Deno 2.9.6).
+      await shaking.handshake;
+      if (isLate) throw new TransportError("timeout", `no handshake within ${limits.handshakeGraceMs} ms`);
+      const { hostname: peerAddress } = connection.remoteAddr;
+      if (admitted.located(peerAddress)) throw new TransportError("refused", "no place for a session now");
       const transport = await Deno.upgradeWebTransport(connection);
-      this.#open(transport as unknown as WebTransportLike, new URL(transport.url), connection.remoteAddr.hostname);
+      transport.closed.catch(() => {});
+      transport.ready.catch(() => {});
+      const url = new URL(transport.url);
+      this.#gate.enter(transport as unknown as StreamConnection, { url, peerAddress, acceptedMs });
     } catch {
       // A handshake that fails is the peer's affair: a wrong certificate hash, a scanner, a connection that went away.
       connection?.close({ closeCode: 0, reason: "" });
+      admitted.release();
     } finally {
       cancelTimer();
-      this.#handshakeCount--;
+      admitted.opened();
     }
-  }
-
-  #open(transport: WebTransportLike, url: URL, peerAddress: string): void {
-    transport.closed.catch(() => {});
-    transport.ready.catch(() => {});
-    const { limits, environment, acceptSession, onSession } = this.#options;
-    const refusal = url.pathname === SESSION_PATH
-      ? acceptSession(url, { peerAddress })
-      : { code: "not-found", reason: `sessions are at ${SESSION_PATH}` };
-    if (refusal || this.#isClosing) {
-      const end = refusal ?? { code: "going-away", reason: "the listener is closing" };
-      environment.clock.schedule(REFUSAL_LINGER_MS, () => {
-        transport.close({ closeCode: SESSION_CLOSE_CODE, reason: encodeCloseReason(end) });
-      });
-      return;
-    }
-    const session = new WebTransportSession({ transport, side: "server", peerAddress, limits, environment });
-    this.#sessions.add(session);
-    onSession(session);
   }
 }

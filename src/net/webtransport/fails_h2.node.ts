@@ -1,0 +1,123 @@
+// WebTransport over HTTP/2 by @fails-components/webtransport: for replicas that are programs, on every runtime, no native part
+// needed. Browsers do not speak it.
+
+import process from "node:process";
+import { TransportError } from "../transport_error.ts";
+import type { DialOptions, WebTransportBackend } from "./backend.ts";
+import type { BidirectionalStream, StreamConnection } from "../stream_connection.ts";
+import { H2Connection, h2Windows } from "./fails_h2_connection.node.ts";
+import { FailsH2Listener } from "./fails_h2_listener.node.ts";
+import type { FailsClientSession, FailsPackage, LoadedFails } from "./fails_package.node.ts";
+
+/** Seen with Deno 2.9.6 when refusals and GOAWAY cross: an assertion of nghttp2 (find_stream_on_goaway_func) ends the process. */
+const DENO_CAUTION = "a flood of connections can end Deno's HTTP/2, and with it the process";
+
+export function failsH2Backend(loaded: LoadedFails): WebTransportBackend {
+  return {
+    name: "fails",
+    http: "h2",
+    listening: loaded.h2,
+    connecting: loaded.h2,
+    certificateReplacement: "in place",
+    ...(process.versions["deno"] === undefined ? {} : { caution: DENO_CAUTION }),
+    listen: (options) => FailsH2Listener.open(needed(loaded), options),
+    dial: (options) => new FailsH2Dial(needed(loaded), options),
+  };
+}
+
+function needed({ package: loaded, h2 }: LoadedFails): FailsPackage {
+  if (loaded && h2.isSupported) return loaded;
+  throw new TransportError("unsupported", h2.isSupported ? "the package is not loaded" : h2.reason);
+}
+
+/** A connection on its way; once it is ready, it is that of the session. */
+class FailsH2Dial implements StreamConnection {
+  readonly ready: Promise<unknown>;
+  readonly closed: StreamConnection["closed"];
+  readonly unreadBytesMax: number;
+  readonly #options: DialOptions;
+  readonly #session: FailsClientSession;
+  #connection: H2Connection | undefined;
+  #refusedWith: number | undefined;
+
+  constructor({ WebTransport }: FailsPackage, options: DialOptions) {
+    const { url, certificateHashes, limits } = options;
+    const hashes = certificateHashes.map((value) => ({ algorithm: "sha-256", value }));
+    const transport = new WebTransport(url.href, {
+      ...(hashes.length > 0 ? { serverCertificateHashes: hashes } : {}),
+      ...h2Windows(limits),
+      forceReliable: true,
+      // Its own waits are of no use here: the caller waits as long as it wants, and closes.
+      quicConnectTimeout: 2 * limits.handshakeGraceMs,
+      webTransportConnectTimeout: limits.handshakeGraceMs,
+    });
+    this.#options = options;
+    this.unreadBytesMax = limits.laneWindowBytes;
+    this.#session = transport.sessionint;
+    this.#watch();
+    this.closed = transport.closed;
+    this.closed.catch(() => {});
+    this.ready = transport.ready.then(() => this.#verify(), (cause) => this.#refuse(cause));
+    this.ready.catch(() => {});
+  }
+
+  get incomingBidirectionalStreams(): ReadableStream<BidirectionalStream> {
+    return this.#connection!.incomingBidirectionalStreams;
+  }
+
+  get datagrams(): StreamConnection["datagrams"] {
+    return this.#connection!.datagrams;
+  }
+
+  createBidirectionalStream(options?: { sendOrder?: number }): Promise<BidirectionalStream> {
+    return this.#connection!.createBidirectionalStream(options);
+  }
+
+  close(info?: { closeCode?: number; reason?: string }): void {
+    if (this.#session.state === "connected") return this.#connection!.close(info);
+    this.#destroy();
+    this.#session.parentobj.onClientConnected({ success: false });
+  }
+
+  /** Takes the session over the moment it has its stream, and keeps the status of an answer that refuses it. */
+  #watch(): void {
+    const session = this.#session;
+    const { setSessionObj, onClose } = session;
+    session.setSessionObj = (...words) => {
+      setSessionObj.apply(session, words);
+      const { clock, limits } = this.#options;
+      this.#connection = new H2Connection(session, { clock, limits, destroy: () => this.#destroy() });
+    };
+    session.onClose = (event) => {
+      if (session.state === "connecting") this.#refusedWith = event.errorcode;
+      onClose.call(session, event);
+    };
+  }
+
+  #refuse(cause: unknown): never {
+    this.#destroy();
+    const status = this.#refusedWith ?? 0;
+    throw status >= 400 && status < 600 ? new Error(`the server answered ${status}`) : cause;
+  }
+
+  /**
+   * The package looks at the hashes only where the certificate is not good otherwise, and then at no name either: whoever has a
+   * public certificate for anything would do. Here the hashes are all that counts.
+   */
+  #verify(): void {
+    const { certificateHashes } = this.#options;
+    if (certificateHashes.length === 0) return;
+    const shown = this.#session.parentobj.transportInt?.clientInt?.socket?.getPeerCertificate().fingerprint256;
+    const allowed = certificateHashes.map((hash) =>
+      [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join(":").toUpperCase()
+    );
+    if (shown !== undefined && allowed.includes(shown)) return;
+    this.#destroy();
+    throw new Error(`the server's certificate has the hash ${shown}, which is none of ${allowed.join(", ")}`);
+  }
+
+  #destroy(): void {
+    const http2 = this.#session.parentobj.transportInt?.clientInt;
+    if (http2 && !http2.destroyed) http2.destroy();
+  }
+}

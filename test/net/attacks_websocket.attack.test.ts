@@ -1,0 +1,4 @@
+import { attackSuite } from "../suites/attack_suite.ts";
+import { webSocketParty } from "./hostile/websocket.node.ts";
+
+attackSuite(webSocketParty);
