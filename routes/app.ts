@@ -9,6 +9,7 @@ import { addDocs } from "./docs.ts";
 import { guard } from "./guard.ts";
 import { nodeRoutes } from "./node.ts";
 import { pageRoutes } from "./page.ts";
+import { peerRoutes } from "./peers.ts";
 import { problem, problemOf } from "./problem.ts";
 import { readRoutes } from "./read.ts";
 
@@ -19,7 +20,9 @@ const METHODS = ["GET", "PUT", "POST", "DELETE"];
 export function createApp(node: MillraceNode): OpenAPIHono {
   const app = new OpenAPIHono();
   app.use("*", guard(node.config));
-  for (const routes of [channelRoutes, appendRoutes, readRoutes, nodeRoutes, pageRoutes]) app.route("/", routes(node));
+  for (const routes of [channelRoutes, appendRoutes, readRoutes, nodeRoutes, peerRoutes, pageRoutes]) {
+    app.route("/", routes(node));
+  }
   addDocs(app);
   app.notFound((context) => {
     const { method, path } = context.req;

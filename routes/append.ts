@@ -12,6 +12,16 @@ import { refused } from "./responses.ts";
 const binary = z.string().openapi({ format: "binary" });
 const PRODUCER_HEADERS = ["producer-id", "producer-epoch", "producer-seq"];
 
+const request = {
+  params: z.object({ name: channelName }),
+  query: z.object({ ack: ackLevel.default("quorum") }),
+  headers: z.object({
+    "if-match": z.string().optional().openapi({ description: 'the expected next seq, as "<seq>"' }),
+  }),
+};
+/** What a request says besides its body, checked at one go. */
+const head = z.object({ ...request.params.shape, ...request.query.shape });
+
 const append = createRoute({
   method: "post",
   path: "/v1/channels/{name}/entries",
@@ -19,11 +29,7 @@ const append = createRoute({
   description:
     "One entry (octet-stream), one per line (x-ndjson), or many frames. The answer says what durability was achieved.",
   request: {
-    params: z.object({ name: channelName }),
-    query: z.object({ ack: ackLevel.default("quorum") }),
-    headers: z.object({
-      "if-match": z.string().optional().openapi({ description: 'the expected next seq, as "<seq>"' }),
-    }),
+    ...request,
     body: {
       content: {
         [OCTETS_TYPE]: { schema: binary },
@@ -50,10 +56,14 @@ const append = createRoute({
 
 /** Appending entries in each of the three forms. */
 export function appendRoutes(node: MillraceNode): OpenAPIHono {
-  const app = new OpenAPIHono({ defaultHook: validationHook });
-  app.openapi(append, async (context) => {
-    const { name } = context.req.valid("param");
-    const { ack } = context.req.valid("query");
+  const app = new OpenAPIHono();
+  // Described here and checked below: with the validators of `openapi` an append of one entry took Bun 92 us instead of 62.
+  app.openAPIRegistry.registerPath(append);
+  app.post(append.getRoutingPath(), async (context) => {
+    const asked = context.req.queries("ack") ?? [];
+    const checked = head.safeParse({ name: context.req.param("name"), ack: asked.length > 1 ? asked : asked[0] });
+    if (!checked.success) return validationHook(checked, context);
+    const { name, ack } = checked.data;
     const channel = node.channels.appendable(name);
     const { raw } = context.req;
     const type = mediaType(raw);
@@ -69,7 +79,7 @@ export function appendRoutes(node: MillraceNode): OpenAPIHono {
         );
       }
     }
-    const expectNextSeq = expectedSeq(context.req.valid("header")["if-match"]);
+    const expectNextSeq = expectedSeq(context.req.header("if-match"));
     const body = await readBody(raw, node.config.limits.requestBodyBytesMax);
     const frames = toFrames(body, {
       type,

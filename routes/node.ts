@@ -1,13 +1,23 @@
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
-import { nodeStatus, replicaStatus } from "../src/schema/api.ts";
+import { nodeStatus, reloadAnswer, replicaStatus } from "../src/schema/api.ts";
 import type { MillraceNode } from "../src/server/node.ts";
-import { json } from "./responses.ts";
+import { json, refused } from "./responses.ts";
 
 const show = createRoute({
   method: "get",
   path: "/v1/node",
-  summary: "This node: transports, limits, durability, certificate hashes now and next",
+  summary: "This node: transports, limits, durability, its certificate, certificate hashes now and next",
   responses: { 200: json(nodeStatus, "the node") },
+});
+
+const reload = createRoute({
+  method: "post",
+  path: "/v1/node/reload",
+  summary: "Reads certificate, key and authorities again: new connections get the new ones, open ones go on",
+  responses: {
+    200: json(reloadAnswer, "what new connections get from now on"),
+    409: { ...refused, description: "a problem document: a file cannot be used, and all stays as it was" },
+  },
 });
 
 const replicas = createRoute({
@@ -36,6 +46,7 @@ const readyz = createRoute({
 export function nodeRoutes(node: MillraceNode): OpenAPIHono {
   const app = new OpenAPIHono();
   app.openapi(show, (context) => context.json(node.status(), 200));
+  app.openapi(reload, async (context) => context.json(await node.reload(), 200));
   app.openapi(replicas, (context) => context.json({ replicas: node.sessions.replicas() }, 200));
   app.openapi(livez, (context) => context.json({ status: "ok" as const }, 200));
   app.openapi(

@@ -60,6 +60,8 @@ const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
   "disk-full": { status: 507, title: "The disk is full", retryable: true },
   damaged: { status: 503, title: "Stored entries are damaged" },
   fenced: { status: 503, title: "The channel takes no appends after a failure of its disk" },
+  "no-certificate": { status: 409, title: "The node was started without a certificate" },
+  "unusable-certificate": { status: 409, title: "The new certificate cannot be used, the one before stays in use" },
   draining: { status: 503, title: "The channel or the node goes away", retryable: true },
 };
 

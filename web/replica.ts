@@ -2,7 +2,7 @@
 
 import type { Log } from "../src/log/log_store.ts";
 import { MemoryStore } from "../src/log/memory_store.ts";
-import { connect } from "../src/net/connect.ts";
+import { Connector } from "../src/net/connect/connect.ts";
 import { SESSION_LIMITS } from "../src/net/session.ts";
 import { Connection, type ConnectionState } from "../src/stream/connection.ts";
 import { Replica, type ReplicaEvent } from "../src/stream/replica.ts";
@@ -61,7 +61,7 @@ export interface BrowserReplica extends AsyncDisposable {
 
 /** Opens a replica of a channel. It connects, reconnects and catches up by itself until closed. */
 export function openReplica(options: OpenReplicaOptions): Promise<BrowserReplica> {
-  return Promise.resolve(new TabReplica(options));
+  return Promise.resolve(options).then((options) => new TabReplica(options));
 }
 
 class TabReplica implements BrowserReplica {
@@ -82,16 +82,14 @@ class TabReplica implements BrowserReplica {
       entryBytesMax: ENTRY_BYTES_MAX,
       onEvent: (event) => this.#noteEvent(event),
     });
+    const connector = new Connector(url, {
+      transports: transports ?? preferredTransports(),
+      limits: SESSION_LIMITS,
+      environment,
+      onFallback: (transport, reason) => this.#noteFallback(`${transport}: ${reason}`),
+    });
     this.#connection = new Connection({
-      connect: (signal) =>
-        connect({
-          url,
-          transports: transports ?? preferredTransports(),
-          limits: SESSION_LIMITS,
-          environment,
-          signal,
-          onFallback: (transport, reason) => this.#noteFallback(`${transport}: ${reason}`),
-        }),
+      connect: async (signal) => (await connector.connect(signal)).session,
       hello: { kind: "browser", id: this.#id, agent: navigator.userAgent.slice(0, 200), token },
       environment,
       handshakeGraceMs: SESSION_LIMITS.handshakeGraceMs,

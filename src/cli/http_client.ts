@@ -1,7 +1,10 @@
 // Talking to a node's HTTP API from the command line.
 
+import { type TrustingFetch, trustingFetch, type TrustingInit } from "../net/connect/trusting_fetch.node.ts";
+import { clientIdentity, type IdentityOptions } from "./client_identity.node.ts";
+
 /** Options that every client command takes. */
-export interface ClientOptions {
+export interface ClientOptions extends IdentityOptions {
   readonly url: string;
   readonly token?: string;
   readonly json?: boolean;
@@ -31,18 +34,21 @@ export class UnreachableError extends Error {
 
 export class HttpClient {
   readonly #options: ClientOptions;
+  readonly #fetch: TrustingFetch;
 
+  /** @throws UsageError where the files of `options` cannot be used. */
   constructor(options: ClientOptions) {
     this.#options = options;
+    this.#fetch = trustingFetch(clientIdentity(options), { keepAlive: true });
   }
 
   /** Sends a request; `path` begins with a slash. @throws ProblemError for any status but 2xx, UnreachableError. */
-  async request(path: string, init: RequestInit = {}): Promise<Response> {
+  async request(path: string, init: TrustingInit = {}): Promise<Response> {
     const headers = new Headers(init.headers);
     if (this.#options.token !== undefined) headers.set("authorization", `Bearer ${this.#options.token}`);
     let response: Response;
     try {
-      response = await fetch(new URL(path, this.#options.url), { ...init, headers });
+      response = await this.#fetch(new URL(path, this.#options.url), { ...init, headers });
     } catch (error) {
       init.signal?.throwIfAborted();
       throw new UnreachableError(`${this.#options.url} does not answer`, { cause: error });
@@ -58,7 +64,7 @@ export class HttpClient {
     throw new ProblemError(response.status, document);
   }
 
-  async json<Answer>(path: string, init?: RequestInit): Promise<Answer> {
+  async json<Answer>(path: string, init?: TrustingInit): Promise<Answer> {
     return await (await this.request(path, init)).json() as Answer;
   }
 }

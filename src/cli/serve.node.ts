@@ -2,16 +2,30 @@
 
 import { readFile } from "node:fs/promises";
 import process from "node:process";
-import { configure, getTextFormatter } from "@logtape/logtape";
+import { configure, getLogger, getTextFormatter } from "@logtape/logtape";
 import { createNode } from "../mod.ts";
+import type { CertificateStatus, NodeStatus, TransportStatus } from "../schema/api.ts";
 import type { NodeConfigInput } from "../schema/config.ts";
+import { NOT_CONFIGURED } from "../server/listeners.ts";
+import { parsePeers } from "./peer_list.node.ts";
 import { fail, interruption, print, printJson, UsageError } from "./terminal.node.ts";
+
+const logger = getLogger(["millrace", "serve"]);
 
 interface ServeOptions {
   readonly config?: string;
   readonly json?: boolean;
   readonly [flag: string]: unknown;
 }
+
+const TITLE_WIDTH = 22;
+const TITLES: Readonly<Record<string, string>> = {
+  websocket: "WebSocket",
+  webtransport: "WebTransport",
+  quic: "QUIC",
+  tls: "TLS",
+  tcp: "TCP",
+};
 
 /** Environment variables and the fields they set. */
 const FROM_ENVIRONMENT: Readonly<Record<string, (text: string) => Record<string, unknown>>> = {
@@ -24,6 +38,11 @@ const FROM_ENVIRONMENT: Readonly<Record<string, (text: string) => Record<string,
   MILLRACE_TRANSPORTS: (list) => ({ transports: list.split(",") }),
   MILLRACE_ORIGINS: (list) => ({ origins: list.split(",") }),
   MILLRACE_HOSTS: (list) => ({ hosts: list.split(",") }),
+  MILLRACE_TLS_CERT: (tlsCert) => ({ tlsCert }),
+  MILLRACE_TLS_KEY: (tlsKey) => ({ tlsKey }),
+  MILLRACE_CA: (ca) => ({ ca }),
+  MILLRACE_CLUSTER: (cluster) => ({ cluster }),
+  MILLRACE_PEERS: (list) => ({ peers: parsePeers(list) }),
   MILLRACE_ALLOW_ANONYMOUS: (text) => ({ allowAnonymous: text === "true" || text === "1" }),
 };
 
@@ -37,27 +56,65 @@ export async function serve(options: ServeOptions): Promise<void> {
   const { config, json = false, ...flags } = options;
   const node = createNode({ ...await fromFile(config), ...fromEnvironment(), ...flags } as NodeConfigInput);
   await node.start();
-  const { http, webtransport, websocket, certificateHashes, nodeId, runtime } = node.status();
+  process.on(
+    "SIGHUP",
+    () => void node.reload().catch((error) => logger.error("nothing is reloaded: {error}", { error })),
+  );
+  const status = node.status();
+  const { http, webtransport, websocket, certificateHashes, nodeId, runtime } = status;
   if (json) await printJson({ event: "listening", http, webtransport, websocket, certificateHashes, nodeId, runtime });
-  else await print(greeting(node.status()));
-  await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+  else await print(greeting(status, node.peers().peers.map(({ id }) => id)));
+  // A signal that came during the start has aborted it already.
+  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
   if (!json) await print("draining\n");
   await node.close();
   if (json) await printJson({ event: "stopped" });
 }
 
-function greeting(
-  { http, webtransport, websocket, transports, runtime, store }: ReturnType<ReturnType<typeof createNode>["status"]>,
-): string {
-  const why = transports.find(({ name }) => name === "webtransport")!.reason;
+/** Where things are, a line each; a transport that is missing says what would enable it. */
+function greeting(node: NodeStatus, peers: readonly string[]): string {
+  const { http, store, certificate } = node;
   return [
-    `Millrace on ${runtime}`,
-    `  console and API  ${http}  (reference at ${http}/docs)`,
-    `  WebTransport     ${webtransport ?? `not here: ${why}`}`,
-    `  WebSocket        ${websocket}`,
-    `  store            ${store.kind}: ${store.durability}`,
+    `Millrace ${node.version} on ${node.runtime}, node ${node.nodeId}`,
+    line("console and API", `${http}  (reference at ${http}/docs)`),
+    ...transportLines(node.transports),
+    ...(certificate ? certificateLines(certificate) : []),
+    ...(peers.length > 0 ? [line("peers", peers.join(", "))] : []),
+    line("store", `${store.kind}: ${store.durability}`),
     "",
   ].join("\n");
+}
+
+function transportLines(transports: NodeStatus["transports"]): string[] {
+  const [h3, h2] = (["h3", "h2"] as const).map((version) => transports.find(({ http }) => http === version));
+  const webTransport = webTransportLine(h3, h2);
+  return transports.flatMap(({ name, available, reason, url, http }) => {
+    if (http === "h2" || reason === NOT_CONFIGURED) return [];
+    if (http === "h3") return [line(TITLES[name]!, webTransport)];
+    return [line(TITLES[name] ?? name, available ? url! : reason)];
+  });
+}
+
+/** One line for both versions of HTTP. Browsers need HTTP/3. */
+function webTransportLine(h3: TransportStatus | undefined, h2: TransportStatus | undefined): string {
+  const overHttp2 = h2?.url ? `over HTTP/2: ${h2.url}` : undefined;
+  if (h3?.url) return `${h3.url}${overHttp2 ? `  (${overHttp2})` : ""}`;
+  const install = /npm install [^\s;)]+/.exec(h3?.reason ?? "")?.[0];
+  if (!overHttp2 && !install) return `not here: ${h3?.reason}`;
+  const remedy = `for HTTP/3, as browsers need it, ${install ? `${install}, or ` : ""}start it on Deno`;
+  return overHttp2 ? `only ${overHttp2}  (${remedy})` : `not here: ${remedy}`;
+}
+
+function certificateLines({ name, issuer, notAfter, daysLeft, authorities }: CertificateStatus): string[] {
+  const accepted = authorities.map((each) => each.name).join(", ");
+  return [
+    line("certificate", `${name}, issued by ${issuer}, until ${notAfter.slice(0, 10)} (${daysLeft} days)`),
+    ...(accepted ? [line("accepts certificates", `of ${accepted}`)] : []),
+  ];
+}
+
+function line(title: string, text: string): string {
+  return `  ${title.padEnd(TITLE_WIDTH)}${text}`;
 }
 
 async function fromFile(path: string | undefined): Promise<Record<string, unknown>> {

@@ -7,15 +7,19 @@ import { textOf, utf8 } from "../lib/bytes.ts";
 import { environment } from "../server/environment.node.ts";
 import type { LogTail } from "../core/position.ts";
 import { type DiscardableLog, MemoryStore } from "../log/memory_store.ts";
-import { connect } from "../net/connect.ts";
+import { Connector } from "../net/connect/connect.ts";
+import { directTransport } from "../net/connect/connect_urls.ts";
+import { programConnecting } from "../net/connect/program_dialers.node.ts";
+import type { NetworkTransport } from "../net/connect/dialer.ts";
 import { SESSION_LIMITS } from "../net/session.ts";
 import { Connection } from "../stream/connection.ts";
 import { Replica, type ReplicaEvent } from "../stream/replica.ts";
 import { replicaSlices } from "../stream/replica_entries.ts";
 import { entriesOf, EntryType } from "../wire/frame.ts";
 import type { TailTransport } from "./tail_transports.ts";
+import { clientIdentity } from "./client_identity.node.ts";
 import { channelPath, type ClientOptions, HttpClient, ProblemError, UnreachableError } from "./http_client.ts";
-import { interruption, print } from "./terminal.node.ts";
+import { interruption, print, UsageError } from "./terminal.node.ts";
 
 /** Entries that were received and not yet printed may take this much memory. */
 const UNPRINTED_BYTES_MAX = 8 << 20;
@@ -30,17 +34,25 @@ export interface TailOptions extends ClientOptions {
   readonly from: number;
   readonly limit?: number;
   readonly follow?: boolean;
-  readonly transport: TailTransport;
+  /** Default: the one that the address says. */
+  readonly transport?: TailTransport;
 }
 
 export async function tail(channel: string, options: TailOptions): Promise<void> {
+  const transport = chosenTransport(options);
   const signal = interruption();
   try {
-    if (options.transport === "http") await tailByHttp(channel, options, signal);
-    else await tailAsReplica(channel, options, signal);
+    if (transport === "http") await tailByHttp(channel, options, signal);
+    else await tailAsReplica(channel, { ...options, transport }, signal);
   } catch (error) {
     if (!signal.aborted) throw error;
   }
+}
+
+function chosenTransport({ url, transport }: TailOptions): TailTransport {
+  const direct = directTransport(url);
+  if (direct === undefined || transport === undefined || transport === direct) return transport ?? direct ?? "http";
+  throw new UsageError(`--transport is ${transport} and --url is ${url}; allowed is ${direct}, or an http address`);
 }
 
 async function tailByHttp(channel: string, options: TailOptions, signal: AbortSignal): Promise<void> {
@@ -78,9 +90,17 @@ async function askUntilAnswered(ask: () => Promise<Response>, signal: AbortSigna
   }
 }
 
-async function tailAsReplica(channel: string, options: TailOptions, interrupted: AbortSignal): Promise<void> {
+async function tailAsReplica(
+  channel: string,
+  options: TailOptions & { readonly transport: NetworkTransport },
+  interrupted: AbortSignal,
+): Promise<void> {
   const { url, token = "", from, follow = false } = options;
-  const transports = [options.transport as "websocket" | "webtransport"];
+  const connector = new Connector(url, {
+    ...programConnecting(environment, clientIdentity(options)),
+    transports: [options.transport],
+    limits: SESSION_LIMITS,
+  });
   const ended = new AbortController();
   const signal = AbortSignal.any([interrupted, ended.signal]);
   const store = new MemoryStore({ crc32: environment.crc32, bytesMax: UNPRINTED_BYTES_MAX, whenFull: "wait" });
@@ -100,7 +120,7 @@ async function tailAsReplica(channel: string, options: TailOptions, interrupted:
     onEvent,
   });
   const connection = new Connection({
-    connect: (signal) => connect({ url, transports, limits: SESSION_LIMITS, environment, signal }),
+    connect: async (signal) => (await connector.connect(signal)).session,
     hello: {
       kind: "program",
       id: ulid(environment.clock.now(), () => environment.random.next()),

@@ -90,6 +90,63 @@ export const entry = z.object({
 
 export const entryList = z.object({ entries: z.array(entry), nextSeq: seq, commit: seq });
 
+export const transportStatus = z.object({
+  name: z.string(),
+  available: z.boolean(),
+  reason: z.string().describe("why it is there, or what would enable it"),
+  url: z.string().nullable().describe("where to connect to"),
+  http: z.enum(["h3", "h2"]).optional().describe("what WebTransport is over: browsers need h3"),
+  backend: z.string().optional().describe("what carries WebTransport"),
+  certificateHashes: z.array(z.string()).optional().describe("SHA-256 of the certificates to be trusted there"),
+});
+export type TransportStatus = z.infer<typeof transportStatus>;
+
+export const peerStatus = z.object({
+  id: z.string(),
+  url: z.string().nullable().describe("where this node dials it; null for a peer that only dials us"),
+  state: z.enum(["connecting", "connected", "failed"]).describe("failed: given up until a configuration changes"),
+  transport: z.string().nullable(),
+  address: z.string().nullable(),
+  dialedBy: z.enum(["us", "them"]).nullable(),
+  roundTripMs: z.number().nullable(),
+  phi: z.number().nullable().describe(
+    "suspicion of its silence: 1 is one wrong guess in ten, 8 one in a hundred million",
+  ),
+  lanes: z.record(z.string(), z.object({ sentBytes: z.int(), receivedBytes: z.int() })).nullable().describe(
+    "what each lane of the session has carried, by its name; null without a session",
+  ),
+  failure: z.object({ code: z.string(), detail: z.string() }).nullable(),
+});
+export const peerList = z.object({
+  peers: z.array(peerStatus),
+  events: z.record(z.string(), z.int()).describe("how often each event has happened since the node started"),
+  messages: z.record(z.string(), z.int()).describe("what became of the messages that came in"),
+});
+export type PeerList = z.infer<typeof peerList>;
+
+const moment = z.string().describe("ISO 8601");
+
+export const certificateStatus = z.object({
+  name: z.string().describe("whom it names"),
+  issuer: z.string(),
+  hosts: z.array(z.string()),
+  notBefore: moment,
+  notAfter: moment,
+  daysLeft: z.int(),
+  hash: z.string().describe("SHA-256 of the certificate, hexadecimal"),
+  warning: z.string().nullable().describe("that it should be renewed: a third of its life is left, or less"),
+  authorities: z.array(z.object({ name: z.string(), notAfter: moment, hash: z.string() })).describe(
+    "whose certificates are accepted; two while one takes the place of the other",
+  ),
+});
+export type CertificateStatus = z.infer<typeof certificateStatus>;
+
+export const reloadAnswer = z.object({
+  isChanged: z.boolean().describe("whether the files are others than those in use before"),
+  certificate: certificateStatus,
+});
+export type ReloadAnswer = z.infer<typeof reloadAnswer>;
+
 export const nodeStatus = z.object({
   nodeId: z.string(),
   version: z.string(),
@@ -98,7 +155,8 @@ export const nodeStatus = z.object({
   http: z.string(),
   websocket: z.string().nullable(),
   webtransport: z.string().nullable(),
-  transports: z.array(z.object({ name: z.string(), available: z.boolean(), reason: z.string() })),
+  transports: z.array(transportStatus),
+  certificate: certificateStatus.nullable().describe("what tlsCert says; null without one"),
   certificateHashes: z.array(z.string()).describe(
     "SHA-256 of the WebTransport certificates, now and next, hexadecimal",
   ),

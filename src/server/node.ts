@@ -6,24 +6,30 @@ import type { LogStore } from "../log/log_store.ts";
 import { MemoryStore } from "../log/memory_store.ts";
 import { NodeDisk } from "../log/disk.node.ts";
 import { openSegmentStore } from "../log/segment_store.ts";
-import { problemResponse } from "../net/problem.ts";
-import { HTTP_LIMITS, type HttpListener } from "../net/websocket/listen_options.ts";
-import type { WebTransportListener } from "../net/webtransport/listen.deno.ts";
-import type { NodeStatus } from "../schema/api.ts";
+import type { Session } from "../net/session.ts";
+import type { RequestInfo } from "../net/websocket/listen_options.ts";
+import type { Mesh } from "../peer/mesh.ts";
+import type { NodeStatus, PeerList, ReloadAnswer } from "../schema/api.ts";
 import type { NodeConfig } from "../schema/config.ts";
 import { certificateHosts } from "./certificate.ts";
 import { CertificateKeeper } from "./certificate_keeper.ts";
 import { Channels } from "./channels.ts";
+import { Cluster } from "./cluster.ts";
 import { environment } from "./environment.node.ts";
+import { Listeners } from "./listeners.ts";
 import { currentRuntime, type Runtime } from "./runtime.node.ts";
+import { openingOf } from "../stream/opening.ts";
+import { Refusal } from "./refusal.ts";
 import { Sessions } from "./sessions.ts";
 import { makeDirectory, readState, writeState } from "./state_file.node.ts";
+import { certificateStatus, isSameIdentity, readTlsFiles, renewalWarning, type TlsFiles } from "./tls_files.node.ts";
 import { VERSION } from "./version.ts";
 
 const logger = getLogger(["millrace", "node"]);
-const NOT_CONFIGURED = "not among the configured transports";
+/** How often the age of the node's certificate is looked at. */
+const RENEWAL_LOOK_MS = 6 * 3_600_000;
 
-export type HttpHandler = (request: Request, info: { peerAddress: string }) => Response | Promise<Response>;
+export type HttpHandler = (request: Request, info: RequestInfo) => Response | Promise<Response>;
 
 export interface NodeOptions {
   readonly config: NodeConfig;
@@ -37,17 +43,21 @@ export class MillraceNode {
   readonly config: NodeConfig;
   readonly environment = environment;
   readonly #options: NodeOptions;
+  readonly #cluster: Cluster;
   #started: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
   #parts: Parts | undefined;
   #draining = false;
+  /** Settles when no reload is under way. */
+  #reloading: Promise<unknown> = Promise.resolve();
 
   constructor(options: NodeOptions) {
     this.config = options.config;
     this.#options = options;
+    this.#cluster = this.#newCluster();
   }
 
-  /** Opens the data directory, takes up every channel and listens. Harmless when repeated. */
+  /** Opens the data directory, takes up every channel and listens. Harmless when repeated; TypeError after `close`. */
   start(): Promise<void> {
     this.#started ??= this.#start();
     return this.#started;
@@ -80,42 +90,82 @@ export class MillraceNode {
     return this.#parts;
   }
 
-  /** SHA-256 of the WebTransport certificates now and next; none without WebTransport. */
+  /** The node among its peers. Handlers and listeners may be there before the start: then nothing that comes is missed. */
+  get mesh(): Mesh {
+    return this.#cluster.mesh;
+  }
+
+  /** The other nodes of the cluster. */
+  peers(): PeerList {
+    return this.#cluster.list();
+  }
+
+  /** SHA-256 of the node's own certificates now and next; none where nothing uses them. */
   get certificateHashes(): string[] {
-    return this.#running.certificates?.hashes ?? [];
+    return this.#running.listeners.certificateHashes;
   }
 
   status(): NodeStatus {
-    const { nodeId, runtime, http, webTransport, store, startedAt } = this.#running;
+    const { nodeId, runtime, listeners, store, startedAt, tls } = this.#running;
+    const { url } = listeners.http;
     const hasWebSocket = this.config.transports.includes("websocket");
-    const webSocketReason = hasWebSocket ? "on the HTTP port" : NOT_CONFIGURED;
     return {
       nodeId,
       version: VERSION,
       runtime: runtime.name,
       startedAt: new Date(startedAt).toISOString(),
-      http: http!.url,
-      websocket: hasWebSocket ? `${http!.url.replace(/^http/, "ws")}/v1/replicate` : null,
-      webtransport: webTransport?.url ?? null,
-      transports: [
-        { name: "websocket", available: hasWebSocket, reason: webSocketReason },
-        { name: "webtransport", available: webTransport !== undefined, reason: this.#webTransportReason() },
-      ],
+      http: url,
+      websocket: hasWebSocket ? `${url.replace(/^http/, "ws")}/v1/replicate` : null,
+      webtransport: listeners.webTransport("h3")?.url ?? null,
+      transports: listeners.status(),
+      certificate: tls ? certificateStatus(tls, environment.clock.now()) : null,
       certificateHashes: this.certificateHashes,
       store: { kind: store.kind, durable: store.durable, durability: store.durability },
       limits: { ...this.config.limits },
     };
   }
 
-  #webTransportReason(): string {
-    if (!this.config.transports.includes("webtransport")) return NOT_CONFIGURED;
-    return this.#running.runtime.webTransportReason;
+  /**
+   * Reads certificate, key and authorities again: new connections get the new ones, open ones go on, peers that were given up
+   * are tried again. Refusal `unusable-certificate` where a file cannot be used, and all stays as it was; `no-certificate` where
+   * the node was started without one. One after the other where called at the same time.
+   */
+  async reload(): Promise<ReloadAnswer> {
+    const reloaded = this.#reloading.then(() => this.#reload());
+    this.#reloading = reloaded.catch(() => {});
+    return await reloaded;
+  }
+
+  async #reload(): Promise<ReloadAnswer> {
+    const parts = this.#running;
+    const { clock } = environment;
+    if (this.#draining) throw new Refusal("draining", "the node is shutting down");
+    const before = parts.tls;
+    if (!before) {
+      throw new Refusal("no-certificate", "there is nothing to reload: give tlsCert and tlsKey at the start");
+    }
+    const tls = await readTlsFiles(this.config, clock).catch((cause) => {
+      throw new Refusal("unusable-certificate", (cause as Error).message, {}, { cause });
+    }) as TlsFiles;
+    const isChanged = !isSameIdentity(before.identity, tls.identity);
+    if (isChanged) {
+      await parts.listeners.replaceIdentity(tls.identity);
+      parts.tls = tls;
+      this.#cluster.replaceTls(tls);
+      const { hash, notAfter } = certificateStatus(tls, clock.now());
+      logger.info("the node's certificate is now {hash}, good until {notAfter}", { hash, notAfter });
+    } else {
+      this.mesh.retry();
+    }
+    return { isChanged, certificate: certificateStatus(tls, clock.now()) };
   }
 
   async #start(): Promise<void> {
     const { config } = this;
+    if (this.#closed) throw new TypeError("the node is closed: make another one");
     const parts: Parts = { startedAt: environment.clock.now(), runtime: await currentRuntime() } as Parts;
     try {
+      parts.tls = await readTlsFiles(config, environment.clock);
       if (config.store === "segments") await makeDirectory(config.data);
       parts.store = await openStore(config);
       parts.nodeId = await identity(config);
@@ -125,50 +175,80 @@ export class MillraceNode {
       const channel = (name: string) => parts.channels.find(name);
       parts.sessions = new Sessions({ nodeId, environment, limits: config.limits, channel });
       this.#parts = parts;
-      await this.#listen(parts);
+      if (parts.tls) this.#cluster.replaceTls(parts.tls);
+      parts.listeners = await this.#listen(parts);
+      this.mesh.start();
+      this.#watchRenewal(parts);
     } catch (error) {
       await this.#release(parts);
       throw error;
     }
   }
 
-  async #listen(parts: Parts): Promise<void> {
-    const { host, port, transports } = this.config;
-    const { runtime, sessions } = parts;
-    const onError = (error: unknown) => logger.error("background failure: {error}", { error });
-    const limits = { ...HTTP_LIMITS, ...this.config.limits };
-    const shared = { host, limits, environment, onError, onSession: sessions.accept.bind(sessions) };
-    parts.http = await runtime.listenHttp({
-      ...shared,
-      port,
-      fetch: this.#options.http(this),
-      acceptSession: (request) =>
-        transports.includes("websocket") ? this.#options.acceptSession(this, request) : noWebSocket(),
-    });
-    if (!transports.includes("webtransport") || !runtime.listenWebTransport) return;
-    parts.certificates = await this.#openCertificates(parts, onError);
-    const certificate = parts.certificates.current;
-    parts.webTransport = await runtime.listenWebTransport({
-      ...shared,
-      port: parts.http.port,
-      certificate,
-      acceptSession: () => undefined,
+  /** Made before the start, which finds out what is asked for here: nobody is dialed or greeted until then. */
+  #newCluster(): Cluster {
+    const { config } = this;
+    const nodeId = () => this.#parts?.nodeId ?? config.nodeId ?? "";
+    const agent = () => `millrace/${VERSION} ${this.#running.runtime.name}`;
+    return new Cluster({
+      config,
+      environment,
+      tls: undefined,
+      listeners: () => this.#running.listeners,
+      get nodeId() {
+        return nodeId();
+      },
+      get agent() {
+        return agent();
+      },
     });
   }
 
-  #openCertificates(parts: Parts, onError: (error: unknown) => void): Promise<CertificateKeeper> {
+  #listen(parts: Parts): Promise<Listeners> {
+    const { runtime, sessions, tls } = parts;
+    return Listeners.open({
+      config: this.config,
+      runtime,
+      environment,
+      identity: tls?.identity,
+      ownCertificate: async () => parts.certificates ??= await this.#openCertificates(parts),
+      fetch: this.#options.http(this),
+      acceptSession: (request) => this.#options.acceptSession(this, request),
+      onSession: (session) => void this.#serve(session, sessions),
+    });
+  }
+
+  /** Hands a session to whoever its first message is for. */
+  async #serve(accepted: Session, sessions: Sessions): Promise<void> {
+    const { handshakeGraceMs } = this.config.limits;
+    const known = sessions.awaitFirstMessage();
+    const { kind, session } = await openingOf(accepted, { clock: environment.clock, handshakeGraceMs });
+    known();
+    if (kind === "peer") this.mesh.accept(session, sessions.nextId());
+    else sessions.accept(session);
+  }
+
+  #watchRenewal(parts: Parts): void {
+    if (!parts.tls) return;
+    const warning = renewalWarning(parts.tls.facts, environment.clock.now());
+    if (warning !== undefined) logger.warn(warning);
+    parts.cancelRenewal = environment.clock.schedule(RENEWAL_LOOK_MS, () => this.#watchRenewal(parts));
+  }
+
+  #openCertificates(parts: Parts): Promise<CertificateKeeper> {
     const { host, hosts, data, store } = this.config;
     const path = `${data}/webtransport_certificate.json`;
     const durable = store === "segments";
     return CertificateKeeper.open({
       hosts: certificateHosts(host, hosts),
       environment,
-      onError,
+      onError: (error) => logger.error("background failure: {error}", { error }),
       read: () => durable ? readState(path) : Promise.resolve(undefined),
       write: (kept) => durable ? writeState(path, kept) : Promise.resolve(),
       onRotate: async (certificate) => {
-        await parts.webTransport?.replaceCertificate(certificate);
-        logger.info("the WebTransport certificate is now {hash}", { hash: certificate.hash });
+        // While the listeners are still being opened they get the current one anyway.
+        await (parts.listeners as Listeners | undefined)?.replaceOwnCertificate(certificate);
+        logger.info("the node's own certificate is now {hash}", { hash: certificate.hash });
       },
     });
   }
@@ -176,34 +256,32 @@ export class MillraceNode {
   async #close(): Promise<void> {
     await this.#started?.catch(() => {});
     this.#draining = true;
-    if (this.#parts) await this.#release(this.#parts);
+    await this.#reloading;
+    await this.#release(this.#parts ?? {});
   }
 
-  async #release({ sessions, channels, store, certificates, webTransport, http }: Partial<Parts>): Promise<void> {
+  async #release(parts: Partial<Parts>): Promise<void> {
+    const { sessions, channels, store, certificates, listeners, cancelRenewal } = parts;
     certificates?.close();
+    cancelRenewal?.();
     await channels?.leave("the node is shutting down");
-    await sessions?.drain();
+    await Promise.all([sessions?.drain(), this.mesh.close()]);
     await store?.close();
-    await webTransport?.close();
-    await http?.close();
+    await listeners?.close();
   }
-}
-
-function noWebSocket(): Response {
-  const title = "There are no sessions by WebSocket here";
-  return problemResponse({ status: 404, code: "not-found", title, detail: `WebSocket is ${NOT_CONFIGURED}` });
 }
 
 interface Parts {
   startedAt: number;
   runtime: Runtime;
+  tls: TlsFiles | undefined;
   store: LogStore;
   nodeId: string;
   channels: Channels;
   sessions: Sessions;
-  http: HttpListener | undefined;
-  webTransport: WebTransportListener | undefined;
+  listeners: Listeners;
   certificates: CertificateKeeper | undefined;
+  cancelRenewal: (() => void) | undefined;
 }
 
 async function openStore(config: NodeConfig): Promise<LogStore> {

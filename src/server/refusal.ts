@@ -14,6 +14,8 @@ export type RefusalCode =
   | "disk-full"
   | "damaged"
   | "fenced"
+  | "no-certificate"
+  | "unusable-certificate"
   | "draining";
 
 /** An expected "no" to a request. `details` go into the answer as they are. */

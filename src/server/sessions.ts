@@ -20,28 +20,38 @@ export type ReplicaStatus = FeederStatus & Omit<DownstreamStatus, "feeders" | "s
 export class Sessions {
   readonly #options: SessionsOptions;
   readonly #downstreams = new Set<Downstream>();
+  #unknownCount = 0;
   #draining = false;
 
   constructor(options: SessionsOptions) {
     this.#options = options;
   }
 
+  /** Sessions of replicas, and those of which nothing is known yet. */
   get count(): number {
-    return this.#downstreams.size;
+    return this.#downstreams.size + this.#unknownCount;
   }
 
-  /** Serves `session` until it ends; turns it away by name when there are too many or the node drains. */
+  /** Counts a session whose first message has not come yet; to be called again when it has. */
+  awaitFirstMessage(): () => void {
+    this.#unknownCount++;
+    return () => this.#unknownCount--;
+  }
+
+  /** Serves `session` until it ends; turns it away by name when the node drains. */
   accept(session: Session): void {
     const { nodeId, environment, limits, channel } = this.#options;
-    const { clock, random } = environment;
-    const sessionId = ulid(clock.now(), () => random.next());
+    const sessionId = this.nextId();
     const downstream = new Downstream(session, { host: { nodeId, environment, limits, channel }, sessionId });
     this.#downstreams.add(downstream);
     void downstream.closed.then(() => this.#downstreams.delete(downstream));
     if (this.#draining) void downstream.close("draining", "the node is shutting down");
-    else if (this.#downstreams.size > limits.sessionsMax) {
-      void downstream.close("too-many-sessions", `${limits.sessionsMax} sessions are allowed`);
-    }
+  }
+
+  /** An id for a session, of a replica or of another node. */
+  nextId(): string {
+    const { clock, random } = this.#options.environment;
+    return ulid(clock.now(), () => random.next());
   }
 
   /** Every replica that is fed now, of `channel` if given. */

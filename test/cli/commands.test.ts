@@ -22,7 +22,7 @@ describe("bad usage", () => {
   const WRONG = [
     [["tail"], "missing required argument 'channel'"],
     [["tail", "log", "--nonsense"], "unknown option '--nonsense'"],
-    [["tail", "log", "--transport", "pigeon"], "Allowed choices are http, websocket, webtransport"],
+    [["tail", "log", "--transport", "pigeon"], "Allowed choices are http, webtransport, websocket, quic, tls, tcp"],
     [["tail", "log", "--from", "1.5"], "allowed is a whole number"],
     [["append", "log", "--ack", "maybe"], "Allowed choices are none, leader, quorum, all"],
     [["append", "log", "a", "b"], "too many arguments"],

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { connectCapability } from "../../src/net/webtransport/capability.ts";
-import { listenCapability } from "../../src/net/webtransport/listen.deno.ts";
+import { loadBackends } from "../../src/net/webtransport/backends.node.ts";
 import { Program, run } from "../process/program.ts";
 import { eventually } from "../process/waiting.ts";
 import { type RunningNode, Workbench } from "../process/workbench.ts";
@@ -24,11 +23,17 @@ afterAll(() => bench.clear());
 const tail = (...args: string[]) => run(["tail", ...args, "--url", running.url]);
 
 /** The server runs in this process and the client on the same runtime, so both must have it here. */
-const HAS_WEBTRANSPORT = listenCapability().isSupported && connectCapability().isSupported;
+const HAS_WEBTRANSPORT = (await loadBackends()).some(({ listening, connecting, caution }) =>
+  listening.isSupported && connecting.isSupported && caution === undefined
+);
 const TRANSPORTS = [
   { name: "http", isHere: true, note: "" },
   { name: "websocket", isHere: true, note: "" },
-  { name: "webtransport", isHere: HAS_WEBTRANSPORT, note: " (needs WebTransport at both ends: run it on Deno)" },
+  {
+    name: "webtransport",
+    isHere: HAS_WEBTRANSPORT,
+    note: " (needs WebTransport at both ends: Deno, or one of the packages)",
+  },
 ];
 
 for (const { name, isHere, note } of TRANSPORTS) {

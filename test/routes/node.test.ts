@@ -27,12 +27,23 @@ describe("what the node says of itself", () => {
       limits: expect.objectContaining({ entryBytesMax: 8 << 20, handshakeGraceMs: 10_000 }),
     }));
     expect(body["store"]).toEqual({ kind: "memory", durable: false, durability: expect.any(String) });
-    expect(body["transports"]).toEqual([
-      { name: "websocket", available: true, reason: expect.any(String) },
-      { name: "webtransport", available: body["webtransport"] !== null, reason: expect.any(String) },
+    const transports = body["transports"] as Record<string, unknown>[];
+    expect(transports.map(({ name, http }) => [name, http])).toEqual([
+      ["websocket", undefined],
+      ["webtransport", "h3"],
+      ["webtransport", "h2"],
+      ["quic", undefined],
+      ["tls", undefined],
+      ["tcp", undefined],
     ]);
+    for (const { available, url, reason } of transports) {
+      expect([typeof reason, available]).toEqual(["string", url !== null]);
+    }
+    expect(transports[1]).toMatchObject({ url: body["webtransport"] });
+    const unasked = expect.objectContaining({ available: false, reason: "not among the configured transports" });
+    expect(transports.slice(3)).toEqual([unasked, unasked, unasked]);
     const hashes = body["certificateHashes"] as string[];
-    expect(hashes.length).toBe(body["webtransport"] === null ? 0 : 2);
+    expect(hashes.length).toBe(transports.slice(1, 3).some(({ available }) => available) ? 2 : 0);
     for (const hash of hashes) expect(hash).toMatch(/^[0-9a-f]{64}$/);
   });
 

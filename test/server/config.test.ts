@@ -36,14 +36,22 @@ describe("configuration", () => {
     [{ store: "disk" }, "store", `"disk"`, /"segments"\|"memory"/],
     [{ nodeId: "a b" }, "nodeId", `"a b"`, /1 to 64 of A-Z/],
     [{ nodeId: "n".repeat(65) }, "nodeId", `"${"n".repeat(65)}"`, /1 to 64/],
-    [{ transports: ["carrier-pigeon"] }, "transports.0", `"carrier-pigeon"`, /"websocket"\|"webtransport"/],
+    [
+      { transports: ["carrier-pigeon"] },
+      "transports.0",
+      `"carrier-pigeon"`,
+      /"websocket"\|"webtransport"\|"quic"\|"tls"\|"tcp"/,
+    ],
     [{ origins: ["https://app.example/"] }, "origins.0", `"https://app.example/"`, /origin as browsers send it/],
     [{ origins: ["*"] }, "origins.0", `"*"`, /origin/],
     [{ origins: ["null"] }, "origins.0", `"null"`, /origin/],
     [{ hosts: ["box:4437"] }, "hosts.0", `"box:4437"`, /without scheme, port/],
     [{ limits: { heartbeatMs: 0 } }, "limits.heartbeatMs", "0", /1/],
     [{ limits: { sessionsMax: "many" } }, "limits.sessionsMax", `"many"`, /number/],
-    [{ limits: { laneQueuedBytesMax: 2 ** 31 } }, "limits.laneQueuedBytesMax", String(2 ** 31), /1073741824/],
+    [{ limits: { appendQueuedBytesMax: 2 ** 31 } }, "limits.appendQueuedBytesMax", String(2 ** 31), /1073741824/],
+    [{ limits: { handshakesPerSecond: 0 } }, "limits.handshakesPerSecond", "0", /1/],
+    [{ clientCertificates: "maybe" }, "clientCertificates", `"maybe"`, /"none"\|"request"\|"require"/],
+    [{ tlsPort: 70_000 }, "tlsPort", "70000", /65535/],
   ];
 
   test("names every wrong field, the value found and what is allowed", () => {
@@ -96,5 +104,26 @@ describe("configuration", () => {
     for (const host of ["127.0.0.1", "127.1.2.3", "::1", "localhost", "LOCALHOST"]) {
       expect(parseConfig({ host }).host).toBe(host.toLowerCase());
     }
+  });
+
+  const TLS = { tlsCert: "a.pem", tlsKey: "a.key" };
+  const HALF_SECURE: readonly (readonly [config: NodeConfigInput, rule: RegExp])[] = [
+    [{ tlsCert: "a.pem" }, /tlsKey: tlsCert needs its private key/],
+    [{ tlsKey: "a.key" }, /tlsCert: tlsKey needs its certificate/],
+    [{ ca: "ca.pem" }, /ca: client certificates need TLS/],
+    [{ ...TLS, clientCertificates: "require" }, /clientCertificates: they are checked against ca, which is missing/],
+    [{ host: "10.0.0.1", allowAnonymous: true, transports: ["tcp"] }, /transports: plain tcp is for loopback only/],
+    [{ ...TLS, ca: "ca.pem", transports: ["websocket", "webtransport"] }, /transports: webtransport cannot ask for/],
+  ];
+
+  test("refuses what would be less secure than it looks", () => {
+    for (const [config, rule] of HALF_SECURE) expect(faultsOf(config).join("\n")).toMatch(rule);
+  });
+
+  test("requires client certificates where there is a ca, on every transport that listens", () => {
+    const config = parseConfig({ ...TLS, ca: "ca.pem", host: "10.0.0.1" });
+    expect([config.clientCertificates, config.transports]).toEqual(["require", ["websocket"]]);
+    expect(parseConfig({ ...TLS, ca: "ca.pem", clientCertificates: "request" }).transports).toContain("webtransport");
+    expect(parseConfig({}).clientCertificates).toBe("none");
   });
 });

@@ -3,6 +3,7 @@ import { MemoryStore } from "../../src/log/memory_store.ts";
 import { environment } from "../../src/server/environment.node.ts";
 import { type Message, MESSAGE_BYTES_MAX, MessageType, type SyncRequest } from "../../src/wire/messages.ts";
 import { Following } from "../process/following.ts";
+import { rawRequest } from "../process/raw_http.ts";
 import { HELLO, RawSession } from "../process/raw_session.ts";
 import { eventually } from "../process/waiting.ts";
 import { type RunningNode, Workbench } from "../process/workbench.ts";
@@ -262,8 +263,16 @@ describe("sessions beyond the node's limit", () => {
     const first = await RawSession.open(small.url);
     first.say(HELLO);
     await answer(first, "welcome");
-    const second = await RawSession.open(small.url);
-    expect(await codeOf(second)).toBe("too-many-sessions");
+    const upgrade = {
+      upgrade: "websocket",
+      connection: "upgrade",
+      "sec-websocket-version": "13",
+      "sec-websocket-protocol": "millrace.v1",
+      "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+    };
+    const port = Number(new URL(small.url).port);
+    const refusal = await rawRequest({ port, line: "GET /v1/replicate", headers: upgrade }, { headOnly: true });
+    expect([refusal.status, refusal.headers.get("retry-after")]).toEqual([503, "1"]);
     first.close();
     await eventually("the first has left", () => small.node.sessions.count === 0 ? true : undefined);
     const third = await RawSession.open(small.url);

@@ -1,0 +1,58 @@
+// Lane 0 of a session between nodes: one message after the other, whoever waits for it.
+
+import { Lane, type Session } from "../net/session.ts";
+import { MessageDecoder } from "../wire/message_decoder.ts";
+import { encodeMessage, type Goodbye, ID_BYTES_MAX, type Message, REASON_BYTES_MAX } from "../wire/messages.ts";
+import type { PeerControl } from "../wire/peer_messages.ts";
+import { PeerError } from "./peer_error.ts";
+
+const ALLOWED = [
+  "peerHello",
+  "peerWelcome",
+  "peerProof",
+  "peerReady",
+  "peerHeartbeat",
+  "peerEcho",
+  "goodbye",
+] as const;
+
+export class ControlLane {
+  readonly #decoder = new MessageDecoder("control", ALLOWED);
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  #arrived: (PeerControl | Goodbye)[] = [];
+
+  constructor(session: Session) {
+    const { readable, writable } = session.lane(Lane.control);
+    this.#reader = readable.getReader();
+    this.#writer = writable.getWriter();
+    for (const { closed } of [this.#reader, this.#writer]) closed.catch(() => {});
+  }
+
+  /** The next message. @throws ProtocolError for what is none, PeerError `lost` once the session is over. */
+  async next(): Promise<PeerControl | Goodbye> {
+    while (this.#arrived.length === 0) {
+      const { done, value } = await this.#reader.read().catch((cause) => {
+        throw new PeerError("lost", "the connection went away", { cause });
+      });
+      if (done) throw new PeerError("lost", "the connection has ended");
+      this.#arrived = this.#decoder.push(value) as (PeerControl | Goodbye)[];
+    }
+    return this.#arrived.shift()!;
+  }
+
+  /** Says goodbye, with as much of `reason` as may be said. */
+  goodbye(code: string, reason: string): Promise<void> {
+    return this.send({ type: "goodbye", code: cut(code, ID_BYTES_MAX), reason: cut(reason, REASON_BYTES_MAX) });
+  }
+
+  /** Sends within the lane's bound; what cannot be sent any more is dropped with its session. */
+  send(message: PeerControl | Goodbye): Promise<void> {
+    return this.#writer.write(encodeMessage(message as Message)).catch(() => {});
+  }
+}
+
+/** The beginning of `text` that has at most `bytesMax` bytes, cut at a character's end. */
+function cut(text: string, bytesMax: number): string {
+  return text.slice(0, new TextEncoder().encodeInto(text, new Uint8Array(bytesMax)).read);
+}

@@ -1,0 +1,104 @@
+// The node among its peers: who it is, how it dials them, and what it shows of them.
+
+import { getLogger } from "@logtape/logtape";
+import { ulid } from "ulid";
+import type { Environment } from "../core/environment.ts";
+import type { Session } from "../net/session.ts";
+import type { ClientIdentity } from "../net/tls_identity.ts";
+import { dialPeer } from "../peer/dial_peer.node.ts";
+import { type DialedSession, Mesh, type PeerAddress } from "../peer/mesh.ts";
+import type { PeerIdentity } from "../peer/peer_identity.ts";
+import type { PeerList } from "../schema/api.ts";
+import type { NodeConfig } from "../schema/config.ts";
+import type { Listeners } from "./listeners.ts";
+import type { TlsFiles } from "./tls_files.node.ts";
+
+const logger = getLogger(["millrace", "peer"]);
+/** Certificates shown that a greeting under way may be about. */
+const SHOWN_MAX = 3;
+
+export interface ClusterOptions {
+  readonly config: NodeConfig;
+  readonly nodeId: string;
+  readonly agent: string;
+  readonly environment: Environment;
+  readonly tls: TlsFiles | undefined;
+  readonly listeners: () => Listeners;
+}
+
+export class Cluster {
+  readonly mesh: Mesh;
+  readonly #options: ClusterOptions;
+  readonly #instance: string;
+  #tls: TlsFiles | undefined;
+  /** Hashes of the certificates that this node has shown since it started, the latest first. */
+  #shownHashes: string[];
+
+  constructor(options: ClusterOptions) {
+    this.#options = options;
+    const { config: { peers, limits }, nodeId, environment, tls } = options;
+    const { clock, random } = environment;
+    this.#instance = ulid(clock.now(), () => random.next());
+    this.#tls = tls;
+    this.#shownHashes = tls ? [tls.facts.hash] : [];
+    this.mesh = new Mesh({
+      peers: peers.filter(({ id }) => id !== nodeId),
+      identity: () => this.#identity(),
+      dial: (peer, signal) => this.#dial(peer, signal),
+      serverHashes: (session) => this.#serverHashes(session),
+      environment,
+      limits,
+      onError: (error) => logger.error("a message failed: {error}", { error }),
+    });
+    void this.#log();
+  }
+
+  /** Shows and believes `tls` from now on, and tries again whoever was given up. */
+  replaceTls(tls: TlsFiles): void {
+    this.#tls = tls;
+    this.#shownHashes = [tls.facts.hash, ...this.#shownHashes].slice(0, SHOWN_MAX);
+    this.mesh.retry();
+  }
+
+  list(): PeerList {
+    const { mesh } = this;
+    return {
+      peers: mesh.peers(),
+      events: { ...mesh.eventCounts },
+      messages: { ...mesh.handlers.counts },
+    };
+  }
+
+  #identity(): PeerIdentity {
+    const { nodeId: id, config: { cluster: clusterId }, agent } = this.#options;
+    const proof = this.#tls?.proof;
+    return { id, instance: this.#instance, clusterId, agent, ...(proof ? { proof } : {}) };
+  }
+
+  async #dial({ url }: PeerAddress, signal: AbortSignal): Promise<DialedSession> {
+    const { environment, config: { limits } } = this.#options;
+    const { cert, key, ca } = this.#tls?.identity ?? {};
+    const identity: ClientIdentity | undefined = cert !== undefined && key !== undefined && ca
+      ? { ca, cert, key }
+      : undefined;
+    return await dialPeer(url, { ...(identity ? { identity } : {}), environment, limits, signal });
+  }
+
+  #serverHashes({ transport }: Session): readonly Uint8Array[] {
+    const { config: { tlsCert } } = this.#options;
+    if (transport === "memory" || transport === "tcp") return [];
+    if (transport === "websocket" && tlsCert === undefined) return [];
+    const isOwn = transport === "webtransport" || tlsCert === undefined;
+    const hashes = isOwn ? this.#options.listeners().certificateHashes : this.#shownHashes;
+    return hashes.map((hash) => Uint8Array.fromHex(hash));
+  }
+
+  async #log(): Promise<void> {
+    for await (const heard of this.mesh.events()) {
+      if (!("value" in heard)) continue;
+      const { event, ...facts } = heard.value;
+      const isFatal = "kind" in facts && facts.kind === "permanent";
+      logger[isFatal ? "error" : "info"]("{event} {facts}", { event, facts });
+    }
+  }
+}

@@ -1,0 +1,3 @@
+import { meshCycles } from "./mesh_cycles.ts";
+
+meshCycles({ cycles: 100, deadlineMs: 60_000 });
