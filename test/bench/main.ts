@@ -1,6 +1,6 @@
 // `npm run bench -- main`: the numbers that Millrace promises, each beside its control. Single ones by name:
 //
-//   bun test/bench/main.ts [main | catchup-websocket | catchup-webtransport | append | memory ...] [--bytes 64MiB]
+//   bun test/bench/main.ts [main | catchup-websocket | catchup-webtransport | append | memory | interference ...] [--bytes 64MiB]
 //     [--rounds 3] [--json]
 //
 // Measures and says; the exit code is 0 unless something is broken, however slow the machine is.
@@ -11,9 +11,10 @@ import { append } from "./append.ts";
 import { type Benchmark, GIB, isMet, MIB, ratioOf, type Row, table } from "./benchmark.ts";
 import { catchupWebsocket } from "./catchup_websocket.ts";
 import { catchupWebtransport } from "./catchup_webtransport.ts";
+import { interference } from "./interference.ts";
 import { memory } from "./memory.ts";
 
-const BENCHMARKS: readonly Benchmark[] = [catchupWebsocket, catchupWebtransport, append, memory];
+const BENCHMARKS: readonly Benchmark[] = [catchupWebsocket, catchupWebtransport, append, memory, interference];
 const UNITS: Readonly<Record<string, number>> = { "": 1, KiB: 1024, MiB: MIB, GiB: GIB };
 
 function bytesOf(text: string): number {

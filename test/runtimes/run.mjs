@@ -1,7 +1,10 @@
 // Runs the tests on one runtime after another and adds up. Plain JavaScript, so that whatever Node is at hand can run it.
 //
-//   node test/runtimes/run.mjs [bun|deno|node ...] [--lane unit|browser|long] [-t TITLE_PATTERN] [--jobs COUNT]
-//     [--results DIR] [FILE ...]
+//   node test/runtimes/run.mjs [bun|deno|node ...] [--lane unit|contract|attack|cross|browser|long] [-t TITLE_PATTERN] [--jobs COUNT]
+//     [--results DIR] [--bun PATH] [FILE ...]
+//
+// With --bun, or MILLRACE_BUN in the environment, that Bun runs the tests instead of the one of node_modules: one that is
+// started with a newer C library, say, for transports whose native part needs it.
 //
 // The last line is `N passed, N failed, N skipped`; the exit code is 1 if anything failed or nothing ran. A runtime that
 // ends badly without naming a failed test counts as one failed test. FILE is a path, or a part of one. Output and JUnit
@@ -15,17 +18,34 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { casesOf, keyOf } from "./junit.mjs";
+import { partOf } from "./table.mjs";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const RUNTIMES = ["bun", "deno", "node"];
 /** Same for all: Bun's own default is 5 s, Deno and Node have none (harness.ts holds the same number). */
 const TIMEOUT_MS = 20_000;
 /** Past this a runtime is taken to hang and is killed with all that it started. */
-const DEADLINE_MS = { unit: 6 * 60_000, browser: 20 * 60_000, long: 45 * 60_000 };
+const DEADLINE_MS = {
+  unit: 6 * 60_000,
+  contract: 6 * 60_000,
+  attack: 6 * 60_000,
+  cross: 15 * 60_000,
+  browser: 20 * 60_000,
+  long: 45 * 60_000,
+};
 
 /** Which files a lane has, and which runtimes run it unless others are named. */
 const LANES = {
-  unit: { runtimes: RUNTIMES, has: (path) => !isBrowser(path) && !isLong(path) },
+  unit: {
+    runtimes: RUNTIMES,
+    has: (path) => ![isContract, isAttack, isCross, isBrowser, isLong].some((is) => is(path)),
+  },
+  // What takes its time and says the same of every transport: the contract of a session, and who is believed.
+  contract: { runtimes: RUNTIMES, has: isContract },
+  // Every way to hurt a listener, beside somebody who must not notice: a minute and more on each runtime.
+  attack: { runtimes: RUNTIMES, has: isAttack },
+  // Both ends of a session in different processes: the tests run on Bun and start the others.
+  cross: { runtimes: ["bun"], has: isCross },
   browser: { runtimes: ["bun"], has: isBrowser },
   long: { runtimes: ["bun"], has: (path) => isLong(path) && !isBrowser(path) },
 };
@@ -34,14 +54,26 @@ function isBrowser(path) {
   return path.endsWith(".browser.test.ts");
 }
 
+function isCross(path) {
+  return path.endsWith(".cross.test.ts");
+}
+
+function isContract(path) {
+  return path.endsWith(".contract.test.ts");
+}
+
+function isAttack(path) {
+  return path.endsWith(".attack.test.ts");
+}
+
 function isLong(path) {
   return path.endsWith(".long.test.ts");
 }
 
 /** How each runtime is told to run `files` and to leave a JUnit report at `report`. */
 const COMMANDS = {
-  bun: ({ files, report, pattern, jobs }) => [
-    "bun",
+  bun: ({ files, report, pattern, jobs, bun }) => [
+    bun,
     "test",
     `--timeout=${TIMEOUT_MS}`,
     // The files are named here; the patterns of bunfig.toml would hide the other lanes' files all the same.
@@ -84,6 +116,7 @@ function parse(argv) {
       t: { type: "string", short: "t" },
       results: { type: "string", default: join(ROOT, "test-results") },
       jobs: { type: "string", default: String(availableParallelism()) },
+      bun: { type: "string", default: process.env.MILLRACE_BUN ?? "bun" },
     },
   });
   const lane = LANES[values.lane];
@@ -97,6 +130,7 @@ function parse(argv) {
     pattern: values.t,
     jobs: Number(values.jobs),
     results: values.results,
+    bun: values.bun,
   };
 }
 
@@ -183,13 +217,13 @@ function environment(pattern) {
 }
 
 async function runOn(runtime, options) {
-  const { lane, files, pattern, jobs, results } = options;
+  const { lane, files, pattern, jobs, results, bun } = options;
   const stem = join(results, `${lane}-${runtime}`);
   const report = `${stem}.xml`;
   const log = `${stem}.log`;
   rmSync(report, { force: true });
   const started = performance.now();
-  const command = COMMANDS[runtime]({ files, report, pattern, jobs });
+  const command = COMMANDS[runtime]({ files, report, pattern, jobs, bun });
   const ending = await execute(command, {
     log,
     env: { ...environment(pattern), DENO_JOBS: String(jobs) },
@@ -280,6 +314,8 @@ async function main() {
   // With a pattern, Bun reports every other test as skipped.
   if (options.pattern === undefined) blameMissing(results);
   summarize(results);
+  const table = options.pattern === undefined ? partOf(options.lane, options.results) : undefined;
+  if (table !== undefined) tell(`\n${table}`);
   const total = (key) => results.reduce((all, result) => all + result[key], 0);
   tell(`\n${total("passed")} passed, ${total("failed")} failed, ${total("skipped")} skipped`);
   return total("failed") > 0 || total("passed") === 0 ? 1 : 0;

@@ -9,7 +9,7 @@ import { NodeDisk } from "../../../src/log/disk.node.ts";
 import type { Log } from "../../../src/log/log_store.ts";
 import { type DiscardableLog, MemoryStore } from "../../../src/log/memory_store.ts";
 import { openSegmentStore } from "../../../src/log/segment_store.ts";
-import { connect } from "../../../src/net/connect.ts";
+import { Connector } from "../../../src/net/connect/connect.ts";
 import { SESSION_LIMITS } from "../../../src/net/session.ts";
 import { environment } from "../../../src/server/environment.node.ts";
 import { Connection } from "../../../src/stream/connection.ts";
@@ -81,15 +81,13 @@ const replica = new Replica({
 });
 const started = performance.now();
 const cpuBefore = cpuMs();
+const connector = new Connector(url, {
+  transports: [transport as "websocket" | "webtransport"],
+  limits: SESSION_LIMITS,
+  environment,
+});
 const connection = new Connection({
-  connect: (signal) =>
-    connect({
-      url,
-      transports: [transport as "websocket" | "webtransport"],
-      limits: SESSION_LIMITS,
-      environment,
-      signal,
-    }),
+  connect: async (signal) => (await connector.connect(signal)).session,
   hello: { kind: "program", id: crypto.randomUUID(), agent: "millrace bench", token: "" },
   environment,
   handshakeGraceMs: SESSION_LIMITS.handshakeGraceMs,
