@@ -9,7 +9,6 @@ import { ProtocolError } from "../src/wire/protocol_error.ts";
 
 type ProblemCode =
   | RefusalCode
-  | "bad-request"
   | "malformed-json"
   | "malformed-frames"
   | "unsupported-media-type"
@@ -50,6 +49,13 @@ const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
   "past-tail": { status: 416, title: "The entry is past the tail" },
   "removed-entries": { status: 410, title: "The entry is no longer kept" },
   backpressure: { status: 429, title: "Too much waits for the disk", retryable: true },
+  "not-leader": { status: 421, title: "Another node leads the channel" },
+  "no-leader": { status: 503, title: "Nobody leads the channel at this moment", retryable: true },
+  "not-member": { status: 421, title: "The channel is not on this node" },
+  "bad-member": { status: 409, title: "The node cannot be that in the channel" },
+  "not-caught-up": { status: 409, title: "The node has not caught up with the channel", retryable: true },
+  "sync-required": { status: 409, title: "The channel does not allow appends that are not synced" },
+  "forward-too-large": { status: 413, title: "The body is too large to be passed on to the leader" },
   "append-timeout": {
     status: 504,
     title: "The append was not confirmed in time",
@@ -103,6 +109,7 @@ export function problem(code: ProblemCode, detail: string, extra: Record<string,
     "x-content-type-options": "nosniff",
   };
   if (retryable && status !== 500) headers["retry-after"] = "1";
+  if (typeof extra["leaderUrl"] === "string") headers["millrace-leader"] = extra["leaderUrl"];
   return new Response(JSON.stringify(document), { status, headers });
 }
 

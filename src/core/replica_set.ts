@@ -184,13 +184,14 @@ export type MemberInput =
   | { readonly kind: "peerDown"; readonly peer: string }
   /** The leader's log got longer by entries of this node's epoch. */
   | { readonly kind: "appended"; readonly end: LogEnd }
-  /** The frames of the last `store` are in the log, verified; `memberships` are those among them. */
+  /** Among the frames of the last `store` are these memberships: said before the frames are appended, where there are any. */
+  | { readonly kind: "found"; readonly memberships: readonly MembershipEntry[] }
+  /** The frames of the last `store` are in the log, verified. */
   | {
     readonly kind: "stored";
     readonly end: LogEnd;
     readonly byteLength: number;
     readonly epochStarts: readonly EpochStart[];
-    readonly memberships: readonly MembershipEntry[];
   }
   /** The frames of the last `store` are not what they should be. */
   | { readonly kind: "refused"; readonly reason: string }
@@ -213,7 +214,7 @@ export type MemberEffect =
   | { readonly kind: "send"; readonly to: string; readonly message: Exclude<MemberMessage, Entries> }
   /** Leader: append an entry of its own at `seq`. */
   | { readonly kind: "append"; readonly seq: Seq; readonly epoch: Epoch; readonly entry: OwnEntry }
-  /** Verify the frames of `message` and append them, then say `stored` or `refused` before anything else. */
+  /** Verify the frames of `message` and append them, then say `stored` or `refused` before anything else (`found` before that). */
   | { readonly kind: "store"; readonly message: Entries }
   /** Leader: feed `to` from entry `from` on, in place of what was fed to it before. The first answer leaves even where empty. */
   | {

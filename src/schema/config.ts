@@ -2,6 +2,7 @@
 // allowed; contradictions are refused at start.
 
 import { z } from "zod";
+import { nodeIdText } from "./channel.ts";
 
 const bytes = (initial: number) => z.int().min(1).max(1 << 30).default(initial);
 const count = (largest: number) => z.int().min(1).max(largest);
@@ -39,6 +40,8 @@ export const limitsConfig = z.strictObject({
   heartbeatMs: ms(2_000).describe("between heartbeats to a replica"),
   peerHeartbeatMs: ms(100).describe("between heartbeats to another node"),
   appendTimeoutMs: ms(10_000).describe("after which an append is answered"),
+  electionMsMin: ms(300).describe("silence of a leader after which the first of its voters stand for election"),
+  electionMsMax: ms(600).describe("silence of a leader after which all of them do"),
 }).superRefine((limits, context) => {
   const refuse = (path: string, message: string) => context.addIssue({ code: "custom", path: [path], message });
   if (limits.requestBodyBytesMax < limits.entryBytesMax) {
@@ -68,6 +71,13 @@ export const limitsConfig = z.strictObject({
   if (limits.idleTimeoutMs <= 2 * limits.heartbeatMs) {
     refuse("idleTimeoutMs", `${limits.idleTimeoutMs} leaves no room for two heartbeats of ${limits.heartbeatMs} ms`);
   }
+  if (limits.electionMsMax < limits.electionMsMin) {
+    refuse("electionMsMax", `${limits.electionMsMax} is below electionMsMin ${limits.electionMsMin}`);
+  }
+  if (limits.electionMsMin < 2 * limits.peerHeartbeatMs) {
+    const { peerHeartbeatMs } = limits;
+    refuse("electionMsMin", `${limits.electionMsMin} leaves no room for two heartbeats of ${peerHeartbeatMs} ms`);
+  }
 });
 export type LimitsConfig = z.infer<typeof limitsConfig>;
 
@@ -90,9 +100,8 @@ const DEFAULT_TRANSPORTS: readonly (typeof TRANSPORTS)[number][] = ["websocket",
 const port = z.int().min(0).max(65_535);
 const pemFile = z.string().min(1);
 
-const nodeIdText = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "1 to 64 of A-Z a-z 0-9 _ -");
-
-const peer = z.strictObject({
+/** A node of the cluster and where it is reached. */
+export const peer = z.strictObject({
   id: nodeIdText,
   url: z.string().refine(
     (text) => URL.canParse(text) && /^(https?|tls|tcp|quic):$/.test(new URL(text).protocol),
@@ -106,9 +115,7 @@ export const nodeConfig = z.strictObject({
   quicPort: port.default(0).describe("UDP port for QUIC; 0 picks a free one"),
   tlsPort: port.default(0).describe("TCP port for sessions over TLS; 0 picks a free one"),
   tcpPort: port.default(0).describe("TCP port for sessions over plain TCP, on loopback only; 0 picks a free one"),
-  webtransportHttp2Port: port.optional().describe(
-    "TCP port for WebTransport over HTTP/2; 0 picks a free one, which is the default where it is safe",
-  ),
+  webtransportHttp2Port: port.default(0).describe("TCP port for WebTransport over HTTP/2; 0 picks a free one"),
   data: z.string().min(1).default("./data").describe("data directory"),
   store: z.enum(["segments", "memory"]).default("segments"),
   nodeId: nodeIdText.optional(),
@@ -128,6 +135,7 @@ export const nodeConfig = z.strictObject({
     "name of the cluster: nodes of another one are turned away",
   ),
   peers: z.array(peer).max(100).default([]).describe("the nodes of the cluster, this one among them or not"),
+  preferLeader: z.boolean().default(false).describe("stand for election before the other nodes do, wherever it votes"),
   limits: limitsConfig.prefault({}),
 }).superRefine((config, context) => {
   const refuse = (path: string, message: string) => context.addIssue({ code: "custom", path: [path], message });

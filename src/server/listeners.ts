@@ -115,8 +115,7 @@ export class Listeners {
       ...(["h3", "h2"] as const).map((http) => {
         const listener = this.#webTransports.get(http);
         const backend = this.#backend(http);
-        const reason = (backend && this.#caution(backend)) ?? runtime.webTransport.reasons[http];
-        const entry = this.#entry("webtransport", listener?.url, reason);
+        const entry = this.#entry("webtransport", listener?.url, runtime.webTransport.reasons[http]);
         return { ...entry, http, ...(listener && backend ? { backend: backend.name } : {}) };
       }),
       {
@@ -190,14 +189,6 @@ export class Listeners {
     return this.#options.runtime.webTransport.listen.find((backend) => backend.http === http);
   }
 
-  /** Why `backend` is not listened with, though it could be. */
-  #caution({ http, caution }: WebTransportBackend): string | undefined {
-    if (caution === undefined || http !== "h2" || this.#options.config.webtransportHttp2Port !== undefined) {
-      return undefined;
-    }
-    return `${caution}: set webtransportHttp2Port to have it all the same`;
-  }
-
   #entry(name: TransportName, url: string | undefined, reason: string): TransportStatus {
     const why = this.#has(name) ? reason : this.#isLeftOut(name) ? NEEDS_OPTIONAL : NOT_CONFIGURED;
     return { name, available: url !== undefined, reason: why, url: url ?? null };
@@ -225,12 +216,11 @@ export class Listeners {
   async #openWebTransports(): Promise<void> {
     const { config, acceptSession } = this.#options;
     for (const backend of this.#options.runtime.webTransport.listen) {
-      if (this.#caution(backend)) continue;
       const certificate = (await this.#ownCertificate()).current;
       const listener = await backend.listen({
         ...this.#shared,
         // Beside HTTP on the same number, where it is UDP.
-        port: backend.http === "h3" ? this.#http.port : config.webtransportHttp2Port ?? 0,
+        port: backend.http === "h3" ? this.#http.port : config.webtransportHttp2Port,
         certificate,
         acceptSession: (url, { origin }) => judgeOrigin(url, origin, acceptSession),
       });

@@ -1,5 +1,6 @@
 /** Why the node did not do what it was asked for. The table from code to HTTP status is routes/problem.ts. */
 export type RefusalCode =
+  | "bad-request"
   | "unknown-channel"
   | "channel-exists"
   | "system-channel"
@@ -9,6 +10,13 @@ export type RefusalCode =
   | "past-tail"
   | "removed-entries"
   | "backpressure"
+  | "not-leader"
+  | "no-leader"
+  | "not-member"
+  | "bad-member"
+  | "not-caught-up"
+  | "sync-required"
+  | "forward-too-large"
   | "append-timeout"
   | "append-unknown"
   | "disk-full"

@@ -31,6 +31,9 @@ export const EntryType = {
 export type EntryType = (typeof EntryType)[keyof typeof EntryType];
 export const ENTRY_TYPE_LAST = EntryType.endOfChannel;
 
+/** Header flag: an extension that names the producer of an append lies in front of the payload (PROTOCOL.md, section 2.3). */
+export const FLAG_PRODUCER = 0x01;
+
 /** An entry as an application sees it. `payload` is a view into the bytes it was read from. */
 export interface Entry {
   readonly seq: Seq;
@@ -100,6 +103,12 @@ export function frameShapeAt(view: DataView, at: number): number {
   return view.getUint32(at + TYPE_AT, true);
 }
 
+/** Bytes of the extension in front of the payload of the frame at `at`, which must be all there and verified; mostly 0. */
+export function frameExtensionBytesAt(view: DataView, at: number): number {
+  if ((frameFlagsAt(view, at) & FLAG_PRODUCER) === 0) return 0;
+  return 2 + view.getUint16(at + FRAME_HEADER_BYTES, true);
+}
+
 export function frameTimestampAt(view: DataView, at: number): number | undefined {
   return getUint53(view, at + TIMESTAMP_AT);
 }
@@ -143,13 +152,13 @@ export function sealFrame(target: Uint8Array, view: DataView, at: number, crc32:
 
 /** The frame at `at` as an object, for an application that reads. The frame must have been verified. */
 export function readFrame(bytes: Uint8Array, view: DataView, at: number): Entry {
-  const payloadAt = at + FRAME_HEADER_BYTES;
+  const payloadAt = at + FRAME_HEADER_BYTES + frameExtensionBytesAt(view, at);
   return {
     seq: frameSeqAt(view, at)!,
     epoch: frameEpochAt(view, at),
     type: frameTypeAt(view, at) as EntryType,
     timestamp: frameTimestampAt(view, at)!,
-    payload: bytes.subarray(payloadAt, payloadAt + frameLengthAt(view, at)),
+    payload: bytes.subarray(payloadAt, at + FRAME_HEADER_BYTES + frameLengthAt(view, at)),
   };
 }
 

@@ -1,10 +1,10 @@
 // From log bytes cut anywhere to runs of whole, verified frames. Only a frame that straddles a cut is copied; all others
 // stay where they were received.
 
-import type { EpochStart, LogTail } from "../core/position.ts";
-import { viewOf } from "../lib/bytes.ts";
+import type { LogTail } from "../core/position.ts";
+import { byteLengthOf, viewOf } from "../lib/bytes.ts";
 import { FRAME_HEADER_BYTES, frameLengthAt } from "./frame.ts";
-import { type FrameRun, walkFrames, type WalkOptions } from "./frame_run.ts";
+import { type FrameRun, type Walk, walkFrames, type WalkOptions } from "./frame_run.ts";
 import { ProtocolError } from "./protocol_error.ts";
 
 /** Holds at most one unfinished frame. */
@@ -41,33 +41,39 @@ export class FrameGatherer {
   push(bytes: Uint8Array): FrameRun | undefined {
     const firstSeq = this.#tail.nextSeq;
     const parts: Uint8Array[] = [];
-    const epochStarts: EpochStart[] = [];
-    let at = this.#filled > 0 ? this.#finishStraddling(bytes, parts, epochStarts) : 0;
+    const walks: Walk[] = [];
+    let at = this.#filled > 0 ? this.#finishStraddling(bytes, parts, walks) : 0;
     if (at < bytes.byteLength) {
-      at += this.#walk(bytes.subarray(at), parts, epochStarts);
+      at += this.#walk(bytes.subarray(at), parts, walks);
       if (at < bytes.byteLength) this.#hold(bytes, at);
     }
     if (parts.length === 0) return undefined;
-    const byteLength = parts.reduce((sum, part) => sum + part.byteLength, 0);
-    return { parts, byteLength, firstSeq, tail: this.#tail, epochStarts };
+    return {
+      parts,
+      byteLength: byteLengthOf(parts),
+      firstSeq,
+      tail: this.#tail,
+      epochStarts: walks.length === 1 ? walks[0]!.epochStarts : walks.flatMap((walk) => walk.epochStarts),
+      memberships: walks.length === 1 ? walks[0]!.memberships : walks.flatMap((walk) => walk.memberships),
+    };
   }
 
-  #walk(bytes: Uint8Array, parts: Uint8Array[], epochStarts: EpochStart[]): number {
+  #walk(bytes: Uint8Array, parts: Uint8Array[], walks: Walk[]): number {
     const walk = walkFrames(bytes, { ...this.#options, after: this.#tail });
     if (walk.end > 0) parts.push(walk.end === bytes.byteLength ? bytes : bytes.subarray(0, walk.end));
-    epochStarts.push(...walk.epochStarts);
+    walks.push(walk);
     this.#tail = walk.tail;
     return walk.end;
   }
 
   /** Answers the offset after the bytes that the unfinished frame took. */
-  #finishStraddling(bytes: Uint8Array, parts: Uint8Array[], epochStarts: EpochStart[]): number {
+  #finishStraddling(bytes: Uint8Array, parts: Uint8Array[], walks: Walk[]): number {
     const at = this.#hold(bytes, 0);
     const frame = this.#frame;
     if (frame === undefined || this.#filled < frame.byteLength) return at;
     this.#frame = undefined;
     this.#filled = 0;
-    this.#walk(frame, parts, epochStarts);
+    this.#walk(frame, parts, walks);
     return at;
   }
 

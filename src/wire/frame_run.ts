@@ -2,11 +2,12 @@
 // store recovers and what a reader hands out all pass through here, so "verified" means the same everywhere.
 
 import type { Crc32 } from "../core/environment.ts";
-import type { EpochStart, LogTail, Seq } from "../core/position.ts";
+import type { Epoch, EpochStart, LogTail, Seq } from "../core/position.ts";
 import { viewOf } from "../lib/bytes.ts";
 import { crc32Shift, crc32Word } from "./crc32_join.ts";
 import {
   ENTRY_TYPE_LAST,
+  EntryType,
   FRAME_HEADER_BYTES,
   frameChecksum,
   frameCrcAt,
@@ -18,8 +19,17 @@ import {
   frameShapeAt,
   frameTimestampAt,
   frameTypeAt,
+  readFrame,
 } from "./frame.ts";
 import { ProtocolError } from "./protocol_error.ts";
+
+/** An entry of type membership as it lies in a run; what its payload says is wire/membership.ts. */
+export interface MembershipFrame {
+  readonly seq: Seq;
+  readonly epoch: Epoch;
+  /** A view into the run. */
+  readonly payload: Uint8Array;
+}
 
 /** Verified frames, in order, ready to be appended: `parts` hold whole frames each. The taker owns the bytes. */
 export interface FrameRun {
@@ -30,6 +40,8 @@ export interface FrameRun {
   readonly tail: LogTail;
   /** Epochs that begin inside the run, in order. */
   readonly epochStarts: readonly EpochStart[];
+  /** Entries of type membership that came from elsewhere, in order; none for a run that this node has stamped itself. */
+  readonly memberships: readonly MembershipFrame[];
 }
 
 /** How far a walk over frames came. */
@@ -38,6 +50,7 @@ export interface Walk {
   readonly end: number;
   readonly tail: LogTail;
   readonly epochStarts: readonly EpochStart[];
+  readonly memberships: readonly MembershipFrame[];
 }
 
 export interface WalkOptions {
@@ -49,6 +62,7 @@ export interface WalkOptions {
 }
 
 const NO_EPOCH_STARTS: readonly EpochStart[] = [];
+export const NO_MEMBERSHIPS: readonly MembershipFrame[] = [];
 
 /** The chain over frames, with one more frame that carries the checksum `frameCrc`. */
 export function chainAfter(chain: number, frameCrc: number): number {
@@ -77,6 +91,7 @@ function walkTogether(bytes: Uint8Array, { crc32, entryBytesMax, after }: WalkOp
   const view = viewOf(bytes);
   let { nextSeq, epoch, timestamp, chain } = after;
   let epochStarts: EpochStart[] | undefined;
+  let memberships: MembershipFrame[] | undefined;
   let expected = 0;
   let at = 0;
   while (at + FRAME_HEADER_BYTES <= bytes.byteLength) {
@@ -90,6 +105,7 @@ function walkTogether(bytes: Uint8Array, { crc32, entryBytesMax, after }: WalkOp
     const crc = frameCrcAt(view, at);
     expected = crcWithFrame(expected, length, crc);
     if (frameEpoch > epoch) (epochStarts ??= []).push({ epoch: frameEpoch, seq: nextSeq });
+    if (frameTypeAt(view, at) === EntryType.membership) (memberships ??= []).push(membershipAt(bytes, view, at));
     chain = chainAfter(chain, crc);
     epoch = frameEpoch;
     timestamp = frameTimestamp;
@@ -102,6 +118,7 @@ function walkTogether(bytes: Uint8Array, { crc32, entryBytesMax, after }: WalkOp
     end: at,
     tail: { nextSeq, epoch, timestamp, chain },
     epochStarts: epochStarts ?? NO_EPOCH_STARTS,
+    memberships: memberships ?? NO_MEMBERSHIPS,
   };
 }
 
@@ -111,6 +128,7 @@ function walkEach(bytes: Uint8Array, options: WalkOptions): Walk {
   const view = viewOf(bytes);
   let { nextSeq, epoch, timestamp, chain } = after;
   let epochStarts: EpochStart[] | undefined;
+  let memberships: MembershipFrame[] | undefined;
   let at = 0;
   while (at + FRAME_HEADER_BYTES <= bytes.byteLength) {
     const length = frameLengthAt(view, at);
@@ -126,6 +144,7 @@ function walkEach(bytes: Uint8Array, options: WalkOptions): Walk {
     }
     checkShape(view, at, nextSeq);
     if (frameEpoch > epoch) (epochStarts ??= []).push({ epoch: frameEpoch, seq: nextSeq });
+    if (frameTypeAt(view, at) === EntryType.membership) (memberships ??= []).push(membershipAt(bytes, view, at));
     chain = chainAfter(chain, crc);
     epoch = frameEpoch;
     timestamp = frameTimestamp;
@@ -136,7 +155,13 @@ function walkEach(bytes: Uint8Array, options: WalkOptions): Walk {
     end: at,
     tail: { nextSeq, epoch, timestamp, chain },
     epochStarts: epochStarts ?? NO_EPOCH_STARTS,
+    memberships: memberships ?? NO_MEMBERSHIPS,
   };
+}
+
+function membershipAt(bytes: Uint8Array, view: DataView, at: number): MembershipFrame {
+  const { seq, epoch, payload } = readFrame(bytes, view, at);
+  return { seq, epoch, payload };
 }
 
 /** Offset after the last frame of `bytes` (whole frames, already verified) whose seq is at most `upTo`. */

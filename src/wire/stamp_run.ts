@@ -19,7 +19,7 @@ import {
   sealFrame,
   stampFrame,
 } from "./frame.ts";
-import { chainAfter, checkShape, crcWithFrame, type FrameRun } from "./frame_run.ts";
+import { chainAfter, checkShape, crcWithFrame, type FrameRun, NO_MEMBERSHIPS } from "./frame_run.ts";
 import { ProtocolError } from "./protocol_error.ts";
 
 export interface StampOptions {
@@ -48,6 +48,7 @@ export function stampRun(bytes: Uint8Array, { after, epoch, now, crc32 }: StampO
     firstSeq: after.nextSeq,
     tail: { nextSeq: seq, epoch, timestamp, chain },
     epochStarts: epoch > after.epoch ? [{ epoch, seq: after.nextSeq }] : [],
+    memberships: NO_MEMBERSHIPS,
   };
 }
 

@@ -68,6 +68,7 @@ export function makeRun(after: LogTail = EMPTY_TAIL, options: RunOptions = {}): 
     firstSeq: after.nextSeq,
     tail,
     epochStarts,
+    memberships: [],
   };
 }
 

@@ -80,11 +80,7 @@ class Stage {
   }
 }
 
-for (const each of webTransports) {
-  // What a server should not listen with here can end the whole process, and all other tests with it (SIGSEGV in Deno 2.9.6's
-  // HTTP/2, one run of two): it is tried in processes of its own, in webtransport_h2.cross.test.ts.
-  const { caution } = each.backend;
-  const transport = caution === undefined ? each : { ...each, unsupported: caution };
+for (const transport of webTransports) {
   transportSuite(transport);
   const suite = transport.unsupported === undefined ? describe : describe.skip;
   suite(`${transport.name}: listener`, () => {
@@ -328,6 +324,14 @@ describe("backends of WebTransport", () => {
     expect(none.reason).toBe(
       "no WebTransport over HTTP/3 (deno: gone; fails: gone; moq: gone); no WebTransport over HTTP/2 (fails: gone)",
     );
+  });
+
+  test("HTTP/2 is neither listened on nor connected by on Deno, whose own ends the process under load", async () => {
+    const choice = backendChoice(await loadBackends());
+    const versions = [choice.listen, choice.connect].map((chosen) => chosen.some(({ http }) => http === "h2"));
+    const isDeno = "Deno" in globalThis;
+    expect(versions).toEqual([!isDeno, !isDeno]);
+    if (isDeno) expect(choice.reasons.h2).toContain("Deno's HTTP/2 ends the process under load");
   });
 
   test("who asks for HTTP/2 where only HTTP/3 is gets no session", async () => {

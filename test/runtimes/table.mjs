@@ -17,14 +17,14 @@ const FILE = join(ROOT, "docs", "transports.md");
 
 /** The suites of the contract: test/suites/, test/net/remote/cross_suite.ts. */
 const SUITE = /^(.*?)(?: is a Session|: connecting|: when the other process) > /;
-const PAIR = /^(.*) from (.*) to (.*)$/;
+const PAIR = /^(.*?) from (.*?) to ([^(]*?)(?: \((.*)\))?$/;
 
 const HEAD = `# Which transports carry a session, and where that was tried
 
 Made by \`node test/runtimes/table.mjs\` from the reports of the test run; do not edit. A number is how many tests of the
 contract of a session passed: opening, lanes and their order, back-pressure, limits, datagrams, ends, silence, a network
 that stops or is cut, and, between processes, a process that freezes or is killed. It is one suite for all transports.
-"-" stands where a transport cannot run, for the reason that its name gives.
+"-" stands where a transport cannot run, for the reason that its name gives or that stands beside it.
 `;
 
 /** The parts of the file: their lanes, runtimes and how their rows are made. */
@@ -88,7 +88,10 @@ function renderProcess(names, tallies) {
 function renderPairs(names, [tally]) {
   const rows = names.flatMap((name) => {
     const pair = PAIR.exec(name);
-    return pair === null ? [] : [`| ${pair[1]} | ${pair[2]} | ${pair[3]} | ${cellOf(tally.get(name))} |`];
+    if (pair === null) return [];
+    const [, transport, client, server, reason] = pair;
+    const cell = cellOf(tally.get(name));
+    return [`| ${[transport, client, server, reason ? `${cell} (${reason})` : cell].join(" | ")} |`];
   });
   return ["| transport | client | server | passed |", "| --- | --- | --- | --- |", ...rows];
 }

@@ -41,7 +41,9 @@ describe("millrace serve, in words", () => {
     ]);
     const said = Object.fromEntries(lines);
     expect(said["console and API"]).toMatch(/^http:\/\/127\.0\.0\.1:\d+ {2}\(reference at /);
-    expect(said["WebTransport"]).toMatch(/^https:|^only over HTTP\/2: https:.*for HTTP\/3.*Deno\)$|^not here: /);
+    expect(said["WebTransport"]).toMatch(
+      /^https:\S+ {2}\(.*HTTP\/2.*\)$|^only over HTTP\/2: https:.*for HTTP\/3.*Deno\)$|^not here: /,
+    );
     expect(said["QUIC"]).toMatch(/^quic:|needs Bun/);
     expect([said["TLS"]!.slice(0, 6), said["TCP"]!.slice(0, 6)]).toEqual(["tls://", "tcp://"]);
     expect(program.errors).not.toMatch(/HTTP\/3/);

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { EMPTY_TAIL } from "../../src/core/position.ts";
 import { concatBytes } from "../../src/lib/bytes.ts";
 import { crc32 } from "../../src/wire/crc32.node.ts";
+import { EntryType } from "../../src/wire/frame.ts";
 import { FrameGatherer } from "../../src/wire/frame_gatherer.ts";
 import { ProtocolError } from "../../src/wire/protocol_error.ts";
 import { frameUnplaced, stampRun } from "../../src/wire/stamp_run.ts";
@@ -46,6 +47,18 @@ describe("FrameGatherer", () => {
     expect(run.parts.length).toBe(1);
     expect(run.parts[0]!.buffer).toBe(bytes.buffer);
     expect(run.epochStarts).toEqual([{ epoch: 1, seq: 1 }]);
+  });
+
+  test("tells of the memberships and epoch starts of a run that begins with a straddling frame", () => {
+    const payloads = [new Uint8Array(40), new Uint8Array(40)];
+    const framed = frameUnplaced(payloads, EntryType.membership);
+    const bytes = stampRun(framed, { after: EMPTY_TAIL, epoch: 1, now: 5, crc32 }).parts[0]!;
+    const gatherer = new FrameGatherer(options);
+    gatherer.push(bytes.subarray(0, 50));
+    const run = gatherer.push(bytes.subarray(50))!;
+    expect(run.parts.length).toBe(2);
+    expect(run.epochStarts).toEqual([{ epoch: 1, seq: 1 }]);
+    expect(run.memberships.map(({ seq }) => seq)).toEqual([1, 2]);
   });
 
   test("refuses a frame that claims more than is allowed before it holds any of it", () => {

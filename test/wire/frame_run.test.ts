@@ -2,8 +2,16 @@ import { describe, expect, test } from "bun:test";
 import { EMPTY_TAIL, type LogTail, SEQ_MAX } from "../../src/core/position.ts";
 import { concatBytes, viewOf } from "../../src/lib/bytes.ts";
 import { crc32 } from "../../src/wire/crc32.node.ts";
-import { type Entry, EntryType, FRAME_HEADER_BYTES, frameBytes, frameCrcAt, writeFrame } from "../../src/wire/frame.ts";
-import { chainAfter, offsetAfter, type Walk, walkFrames } from "../../src/wire/frame_run.ts";
+import {
+  entriesOf,
+  type Entry,
+  EntryType,
+  FRAME_HEADER_BYTES,
+  frameBytes,
+  frameCrcAt,
+  writeFrame,
+} from "../../src/wire/frame.ts";
+import { chainAfter, type MembershipFrame, offsetAfter, type Walk, walkFrames } from "../../src/wire/frame_run.ts";
 import { ProtocolError, type ProtocolErrorCode } from "../../src/wire/protocol_error.ts";
 import { FRAMES, RUNS } from "../vectors/frames.ts";
 
@@ -16,6 +24,12 @@ function walk(bytes: Uint8Array, after: LogTail, entryBytesMax = ENTRY_BYTES_MAX
 /** The tail of a log whose next entry is `entry`. */
 function before(entry: Entry): LogTail {
   return { nextSeq: entry.seq, epoch: entry.epoch, timestamp: entry.timestamp, chain: 0 };
+}
+
+/** The memberships among the entries of `bytes`. */
+function membershipsIn(bytes: Uint8Array): MembershipFrame[] {
+  return [...entriesOf(bytes)].filter(({ type }) => type === EntryType.membership)
+    .map(({ seq, epoch, payload }) => ({ seq, epoch, payload }));
 }
 
 function frame(entry: Partial<Entry> = {}): Uint8Array {
@@ -48,12 +62,18 @@ describe("walkFrames over golden frames", () => {
     const end: LogTail = { ...before(entry), nextSeq: entry.seq + 1, chain: chainAfter(0, crc) };
 
     test(`${name}: whole, it is taken`, () => {
-      expect(walk(bytes, before(entry))).toEqual({ end: bytes.byteLength, tail: end, epochStarts: [] });
+      expect(walk(bytes, before(entry))).toEqual({
+        end: bytes.byteLength,
+        tail: end,
+        epochStarts: [],
+        memberships: membershipsIn(bytes),
+      });
     });
 
     test(`${name}: cut at any byte, the walk stops before it`, () => {
       for (let cut = 0; cut < bytes.byteLength; cut++) {
-        expect(walk(bytes.subarray(0, cut), before(entry))).toEqual({ end: 0, tail: before(entry), epochStarts: [] });
+        const nothing = { end: 0, tail: before(entry), epochStarts: [], memberships: [] };
+        expect(walk(bytes.subarray(0, cut), before(entry))).toEqual(nothing);
       }
     });
 
@@ -80,7 +100,8 @@ describe("walkFrames over golden frames", () => {
 describe("walkFrames over golden runs", () => {
   for (const { name, bytes, ends, chains, after, tail, epochStarts } of RUNS) {
     test(`${name}: whole, with tail, chain and epoch starts`, () => {
-      expect(walk(bytes, after)).toEqual({ end: bytes.byteLength, tail, epochStarts: [...epochStarts] });
+      const memberships = membershipsIn(bytes);
+      expect(walk(bytes, after)).toEqual({ end: bytes.byteLength, tail, epochStarts: [...epochStarts], memberships });
     });
 
     test(`${name}: cut at any byte, all frames before the cut are taken, and the rest from there`, () => {
@@ -101,6 +122,24 @@ describe("walkFrames over golden runs", () => {
       expect(offsetAfter(bytes, SEQ_MAX)).toBe(bytes.byteLength);
     });
   }
+});
+
+describe("walkFrames", () => {
+  test("tells of every membership, with a view of its payload, and shares one empty list where there is none", () => {
+    const bytes = concatBytes([
+      frame({ seq: 1, type: EntryType.epochStart, payload: new Uint8Array(0) }),
+      frame({ seq: 2, type: EntryType.membership, payload: Uint8Array.of(7) }),
+      frame({ seq: 3 }),
+      frame({ seq: 4, epoch: 2, type: EntryType.membership, payload: Uint8Array.of(8, 9) }),
+    ]);
+    const { memberships } = walk(bytes, EMPTY_TAIL);
+    expect(memberships).toEqual([
+      { seq: 2, epoch: 1, payload: Uint8Array.of(7) },
+      { seq: 4, epoch: 2, payload: Uint8Array.of(8, 9) },
+    ]);
+    expect(memberships[1]!.payload.buffer).toBe(bytes.buffer);
+    expect(walk(frame(), EMPTY_TAIL).memberships).toBe(walk(frame(), EMPTY_TAIL).memberships);
+  });
 });
 
 describe("walkFrames refuses", () => {

@@ -34,8 +34,6 @@ export interface WebTransportBackend {
   readonly listening: Capability;
   readonly connecting: Capability;
   readonly certificateReplacement: CertificateReplacement;
-  /** Why a server should not listen with it unless its owner asks for that. */
-  readonly caution?: string;
   /** Listens. Throws TransportError: `unsupported` where `listening` says so, `refused` where the port is taken. */
   listen(options: WebTransportListenOptions): Promise<WebTransportListener>;
   /** Begins to connect; the connection's `ready` tells how that went. Throws where nothing can be begun. */

@@ -1,16 +1,12 @@
-// WebTransport over HTTP/2 by @fails-components/webtransport: for replicas that are programs, on every runtime, no native part
+// WebTransport over HTTP/2 by @fails-components/webtransport: for replicas that are programs, on Bun and Node, no native part
 // needed. Browsers do not speak it.
 
-import process from "node:process";
 import { TransportError } from "../transport_error.ts";
 import type { DialOptions, WebTransportBackend } from "./backend.ts";
 import type { BidirectionalStream, StreamConnection } from "../stream_connection.ts";
 import { H2Connection, h2Windows } from "./fails_h2_connection.node.ts";
 import { FailsH2Listener } from "./fails_h2_listener.node.ts";
 import type { FailsClientSession, FailsPackage, LoadedFails } from "./fails_package.node.ts";
-
-/** Seen with Deno 2.9.6 when refusals and GOAWAY cross: an assertion of nghttp2 (find_stream_on_goaway_func) ends the process. */
-const DENO_CAUTION = "a flood of connections can end Deno's HTTP/2, and with it the process";
 
 export function failsH2Backend(loaded: LoadedFails): WebTransportBackend {
   return {
@@ -19,7 +15,6 @@ export function failsH2Backend(loaded: LoadedFails): WebTransportBackend {
     listening: loaded.h2,
     connecting: loaded.h2,
     certificateReplacement: "in place",
-    ...(process.versions["deno"] === undefined ? {} : { caution: DENO_CAUTION }),
     listen: (options) => FailsH2Listener.open(needed(loaded), options),
     dial: (options) => new FailsH2Dial(needed(loaded), options),
   };

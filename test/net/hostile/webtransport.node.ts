@@ -1,6 +1,5 @@
 // WebTransport under attack, by each of its backends.
 
-import process from "node:process";
 import { SESSION_LIMITS } from "../../../src/net/session.ts";
 import { SESSION_PATH } from "../../../src/net/session_endpoint.ts";
 import type { StreamConnection } from "../../../src/net/stream_connection.ts";
@@ -19,13 +18,7 @@ import { clientHello, openTcp, PLAIN, SocketPeer } from "./socket_peer.node.ts";
 import { StreamPeer } from "./stream_peer.ts";
 
 export const denoParty: Party = party("webtransport-deno", denoWebTransport);
-export const h2Party: Party = {
-  ...party("webtransport-h2", webTransportH2),
-  // Seen with 2.9.6 now and then, when refusals and GOAWAY cross; Deno has HTTP/3, so HTTP/2 is not listened on there by default.
-  ...(process.versions["deno"] === undefined
-    ? {}
-    : { unfit: { "handshake flood": "nghttp2 in Deno ends the process" } }),
-};
+export const h2Party: Party = party("webtransport-h2", webTransportH2);
 export const failsParty: Party = party("webtransport-fails", failsWebTransport);
 export const moqParty: Party = party("webtransport-moq", moqWebTransport);
 

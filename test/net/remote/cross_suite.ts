@@ -17,7 +17,7 @@ export interface CrossPair {
   readonly name: CrossName;
   readonly server: CrossEnd;
   readonly client: CrossEnd;
-  /** Why it cannot run here: the name of the suite says what would enable it. */
+  /** Why it cannot run here. */
   readonly unsupported?: string;
   /** Whether code and reason of a close arrive, where that is not as with the transport's other pairs. */
   readonly carriesCloseReason?: boolean;
@@ -33,7 +33,7 @@ export function processSuites(pairs: readonly CrossPair[], newerBun?: string): v
 /** The contract between `server` and `client`, and what becomes of one when the other's process does not answer any more. */
 export function crossSuite(pair: CrossPair, starts: StartEnds): void {
   const ends = new RemoteEnds();
-  const start = { server: starts[pair.server], client: clientStart(pair, starts) };
+  const start = sideStarts(pair, starts);
   const transport = new CrossTransportUnderTest(pair, { start, ends });
   transportSuite(transport);
   const suite = pair.unsupported === undefined ? describe : describe.skip;
@@ -49,13 +49,14 @@ export function crossSuite(pair: CrossPair, starts: StartEnds): void {
   });
 }
 
-/** A process of its own also where both sides are of one kind. */
-function clientStart({ server, client }: CrossPair, starts: StartEnds): StartEnd | undefined {
-  const start = starts[client];
-  return start && server === client ? () => start() : start;
-}
-
 type StartSides = Readonly<Record<"server" | "client", StartEnd | undefined>>;
+
+/** Bun is this process, but for the client of another Bun: each side is a process of its own. */
+function sideStarts({ server, client }: CrossPair, starts: StartEnds): StartSides {
+  const startOf = (end: CrossEnd) => end === "Bun" ? undefined : starts[end];
+  const again = starts[client];
+  return { server: startOf(server), client: server === client && again ? () => again() : startOf(client) };
+}
 
 class CrossTransportUnderTest implements TransportUnderTest {
   readonly name: string;
@@ -70,7 +71,7 @@ class CrossTransportUnderTest implements TransportUnderTest {
 
   constructor(pair: CrossPair, { start, ends }: { start: StartSides; ends: RemoteEnds }) {
     const { name, server, client, unsupported } = pair;
-    this.name = `${name} from ${client} to ${server}`;
+    this.name = `${name} from ${client} to ${server}${unsupported === undefined ? "" : ` (${unsupported})`}`;
     if (unsupported !== undefined) this.unsupported = unsupported;
     const { carriesCloseReason, isMultiplexed, unreadBytesMax } = CROSS_TRANSPORTS[name];
     this.carriesCloseReason = pair.carriesCloseReason ?? carriesCloseReason;

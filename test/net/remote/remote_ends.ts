@@ -16,10 +16,10 @@ export interface RemoteEnd {
 
 export type StartEnd = () => Promise<RemoteEnd>;
 
-/** Where one side of a pair is. Bun is the process that runs the tests. */
+/** Where one side of a pair is. Bun is the process that runs the tests, unless the other side is that already. */
 export type CrossEnd = "Bun" | "Deno" | "Node" | "Bun on a newer C library" | "Chromium";
 
-/** How each end is started that is not this process. */
+/** How each end is started that is not this process, and Bun where it is not. */
 export type StartEnds = Partial<Record<CrossEnd, StartEnd>>;
 
 export class RemoteEnds {

@@ -14,6 +14,7 @@ const PROGRAM = fileURLToPath(new URL("../programs/remote_peer.ts", import.meta.
 
 /** How each runtime is started. */
 const COMMANDS = {
+  Bun: [`${ROOT}node_modules/.bin/bun`],
   Deno: [`${ROOT}node_modules/.bin/deno`, "run", "-A"],
   // The hook, since files that are used by tests too import `bun:test`.
   Node: [`${ROOT}node_modules/.bin/node`, "--import=./test/runtimes/node_hook.mjs"],
@@ -31,6 +32,7 @@ export function processEnds(newerBun?: string): ProcessEnds {
   const starting = (command: readonly string[]) => async () =>
     await RemoteProcess.start(command, await (opened ??= Switchboard.open()));
   const starts = {
+    Bun: starting(COMMANDS.Bun),
     Deno: starting(COMMANDS.Deno),
     Node: starting(COMMANDS.Node),
     ...(newerBun === undefined ? {} : { "Bun on a newer C library": starting([newerBun]) }),

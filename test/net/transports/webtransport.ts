@@ -24,7 +24,7 @@ export const denoWebTransport = underTest("deno", {
 
 export const webTransportH2 = underTest("fails", {
   http: "h2",
-  title: "WebTransport over HTTP/2 (runs where @fails-components/webtransport is installed)",
+  title: "WebTransport over HTTP/2 (runs on Bun and Node)",
 });
 
 export const failsWebTransport = underTest("fails", {
