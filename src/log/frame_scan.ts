@@ -5,7 +5,7 @@ import type { Crc32 } from "../core/environment.ts";
 import type { EpochStart, LogTail } from "../core/position.ts";
 import { viewOf } from "../lib/bytes.ts";
 import { ENTRY_BYTES_CEILING, FRAME_HEADER_BYTES, frameLengthAt } from "../wire/frame.ts";
-import { type Walk, walkFrames, type WalkOptions } from "../wire/frame_run.ts";
+import { type MembershipFrame, type Walk, walkFrames, type WalkOptions } from "../wire/frame_run.ts";
 import { ProtocolError } from "../wire/protocol_error.ts";
 import type { DiskFile } from "./disk.ts";
 import { INDEX_SPACING_BYTES, type Place, SegmentIndex } from "./segment_index.ts";
@@ -36,6 +36,7 @@ export function walkCarefully(bytes: Uint8Array, after: LogTail, crc32: Crc32): 
 function walkUntilFault(bytes: Uint8Array, options: WalkOptions): Walk {
   const view = viewOf(bytes);
   const epochStarts: EpochStart[] = [];
+  const memberships: MembershipFrame[] = [];
   let end = 0;
   let tail = options.after;
   while (end + FRAME_HEADER_BYTES <= bytes.byteLength) {
@@ -46,11 +47,12 @@ function walkUntilFault(bytes: Uint8Array, options: WalkOptions): Walk {
       end += walk.end;
       tail = walk.tail;
       epochStarts.push(...walk.epochStarts);
+      memberships.push(...walk.memberships);
     } catch {
       break;
     }
   }
-  return { end, tail, epochStarts };
+  return { end, tail, epochStarts, memberships };
 }
 
 export interface ScanOptions {

@@ -112,7 +112,7 @@ function appendTests(store: () => LogStore): void {
 
   test("an empty run changes nothing", async () => {
     const log = await store().open("a");
-    log.append({ parts: [], byteLength: 0, firstSeq: 1, tail: EMPTY_TAIL, epochStarts: [] });
+    log.append({ parts: [], byteLength: 0, firstSeq: 1, tail: EMPTY_TAIL, epochStarts: [], memberships: [] });
     expect([log.tail, log.pendingBytes]).toEqual([EMPTY_TAIL, 0]);
   });
 
