@@ -4,6 +4,7 @@
 import type { EpochStart, LogTail } from "../core/position.ts";
 import { EMPTY_TAIL } from "../core/position.ts";
 import { FRAME_HEADER_BYTES } from "../wire/frame.ts";
+import { PRODUCER_EXTENSION_BYTES_MAX } from "../wire/producer_extension.ts";
 import type { Damage, Recovery } from "./log_store.ts";
 import { decodeCleanMarker } from "./clean_marker.ts";
 import { scanSegment } from "./frame_scan.ts";
@@ -148,7 +149,8 @@ async function scanLast(
     const { position, tail } = place;
     last.end = position;
     last.index = index;
-    const unsyncedBytesMax = UNSYNCED_BYTES_MAX + FRAME_HEADER_BYTES + log.context.entryBytesMax;
+    const frameBytesMax = FRAME_HEADER_BYTES + PRODUCER_EXTENSION_BYTES_MAX + log.context.entryBytesMax;
+    const unsyncedBytesMax = UNSYNCED_BYTES_MAX + frameBytesMax;
     const reason = beyondMark(last, position, mark) ??
       (position === size
         ? undefined

@@ -10,15 +10,15 @@ import type { Crc32 } from "../core/environment.ts";
 import type { LogTail } from "../core/position.ts";
 import { viewOf } from "../lib/bytes.ts";
 import {
+  FLAG_PRODUCER,
   FRAME_HEADER_BYTES,
   frameChecksum,
   frameCrcAt,
   frameEpochAt,
-  frameFlagsAt,
   frameLengthAt,
-  frameReservedAt,
   frameSeqAt,
-  frameTypeAt,
+  frameShapeAt,
+  SHAPE_OF_PRODUCER,
 } from "../wire/frame.ts";
 import { ENTRY_TYPE_LAST } from "../wire/frame.ts";
 import type { DiskFile } from "./disk.ts";
@@ -62,7 +62,9 @@ async function findFrame(remainder: Remainder): Promise<number | undefined> {
     const last = held.byteLength - FRAME_HEADER_BYTES;
     if (last < 0) return undefined;
     for (let at = 0; at <= last; at++) {
-      if (held[at + 22] !== 0 || held[at + 21] !== 0 || !isPlausible(view, at, start + at, remainder)) continue;
+      if (held[at + 22] !== 0 || held[at + 21]! > FLAG_PRODUCER || !isPlausible(view, at, start + at, remainder)) {
+        continue;
+      }
       if (await isValid(held, { at, position: start + at, file, crc32: remainder.crc32, budget })) return start + at;
     }
     start += last + 1;
@@ -72,10 +74,8 @@ async function findFrame(remainder: Remainder): Promise<number | undefined> {
 
 /** Whether the header at `at` could be that of an entry after the remainder's first. */
 function isPlausible(view: DataView, at: number, position: number, { tail, size }: Remainder): boolean {
-  const type = frameTypeAt(view, at);
-  if (type < 1 || type > ENTRY_TYPE_LAST || frameFlagsAt(view, at) !== 0 || frameReservedAt(view, at) !== 0) {
-    return false;
-  }
+  const shape = frameShapeAt(view, at);
+  if ((shape < 1 || shape > ENTRY_TYPE_LAST) && shape !== SHAPE_OF_PRODUCER) return false;
   const seq = frameSeqAt(view, at);
   const between = Math.floor(size / FRAME_HEADER_BYTES);
   if (seq === undefined || seq <= tail.nextSeq || seq > tail.nextSeq + between) return false;

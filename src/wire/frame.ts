@@ -33,6 +33,8 @@ export const ENTRY_TYPE_LAST = EntryType.endOfChannel;
 
 /** Header flag: an extension that names the producer of an append lies in front of the payload (PROTOCOL.md, section 2.3). */
 export const FLAG_PRODUCER = 0x01;
+/** What `frameShapeAt` answers for a frame with that flag: only data may have it. */
+export const SHAPE_OF_PRODUCER = EntryType.data | FLAG_PRODUCER << 8;
 
 /** An entry as an application sees it. `payload` is a view into the bytes it was read from. */
 export interface Entry {

@@ -4,6 +4,7 @@
 import type { LogTail } from "../core/position.ts";
 import { byteLengthOf, viewOf } from "../lib/bytes.ts";
 import { FRAME_HEADER_BYTES, frameLengthAt } from "./frame.ts";
+import { frameLengthMaxAt } from "./producer_extension.ts";
 import { type FrameRun, type Walk, walkFrames, type WalkOptions } from "./frame_run.ts";
 import { ProtocolError } from "./protocol_error.ts";
 
@@ -95,10 +96,11 @@ export class FrameGatherer {
   /** The header is in: room for exactly the whole frame, once its length is known to be allowed. */
   #makeRoom(): Uint8Array {
     const length = frameLengthAt(this.#headerView, 0);
-    if (length > this.#options.entryBytesMax) {
+    const { entryBytesMax } = this.#options;
+    if (length > frameLengthMaxAt(this.#headerView, 0, entryBytesMax)) {
       throw new ProtocolError(
         "frame-too-large",
-        `entry ${this.#tail.nextSeq} claims ${length} bytes, allowed are ${this.#options.entryBytesMax}`,
+        `entry ${this.#tail.nextSeq} claims ${length} bytes, allowed are ${entryBytesMax}`,
       );
     }
     const room = new Uint8Array(FRAME_HEADER_BYTES + length);

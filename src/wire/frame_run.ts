@@ -8,10 +8,12 @@ import { crc32Shift, crc32Word } from "./crc32_join.ts";
 import {
   ENTRY_TYPE_LAST,
   EntryType,
+  FLAG_PRODUCER,
   FRAME_HEADER_BYTES,
   frameChecksum,
   frameCrcAt,
   frameEpochAt,
+  frameExtensionBytesAt,
   frameFlagsAt,
   frameLengthAt,
   frameReservedAt,
@@ -20,7 +22,9 @@ import {
   frameTimestampAt,
   frameTypeAt,
   readFrame,
+  SHAPE_OF_PRODUCER,
 } from "./frame.ts";
+import { frameLengthMaxAt, producerFault } from "./producer_extension.ts";
 import { ProtocolError } from "./protocol_error.ts";
 
 /** An entry of type membership as it lies in a run; what its payload says is wire/membership.ts. */
@@ -55,7 +59,7 @@ export interface Walk {
 
 export interface WalkOptions {
   readonly crc32: Crc32;
-  /** Largest length field that is accepted, in bytes. */
+  /** Largest payload that is accepted, in bytes; an extension in front of it is not counted. */
   readonly entryBytesMax: number;
   /** Where the frames are to follow on. */
   readonly after: LogTail;
@@ -96,12 +100,13 @@ function walkTogether(bytes: Uint8Array, { crc32, entryBytesMax, after }: WalkOp
   let at = 0;
   while (at + FRAME_HEADER_BYTES <= bytes.byteLength) {
     const length = frameLengthAt(view, at);
-    if (length > entryBytesMax) return undefined;
+    if (length > entryBytesMax && length > frameLengthMaxAt(view, at, entryBytesMax)) return undefined;
     if (at + FRAME_HEADER_BYTES + length > bytes.byteLength) break;
     const frameEpoch = frameEpochAt(view, at);
     const frameTimestamp = frameTimestampAt(view, at);
     if (frameSeqAt(view, at) !== nextSeq || frameEpoch < epoch) return undefined;
-    if (frameTimestamp === undefined || frameTimestamp < timestamp || !hasShape(view, at)) return undefined;
+    if (frameTimestamp === undefined || frameTimestamp < timestamp) return undefined;
+    if (!hasShape(view, at, entryBytesMax)) return undefined;
     const crc = frameCrcAt(view, at);
     expected = crcWithFrame(expected, length, crc);
     if (frameEpoch > epoch) (epochStarts ??= []).push({ epoch: frameEpoch, seq: nextSeq });
@@ -132,7 +137,7 @@ function walkEach(bytes: Uint8Array, options: WalkOptions): Walk {
   let at = 0;
   while (at + FRAME_HEADER_BYTES <= bytes.byteLength) {
     const length = frameLengthAt(view, at);
-    if (length > entryBytesMax) throw tooLarge(nextSeq, length, entryBytesMax);
+    if (length > frameLengthMaxAt(view, at, entryBytesMax)) throw tooLarge(nextSeq, length, entryBytesMax);
     if (at + FRAME_HEADER_BYTES + length > bytes.byteLength) break;
     const crc = frameCrcAt(view, at);
     if (crc !== frameChecksum(bytes, at, length, crc32)) throw mismatch(nextSeq);
@@ -143,6 +148,8 @@ function walkEach(bytes: Uint8Array, options: WalkOptions): Walk {
       throw wentBack({ seq: nextSeq, epoch, frameEpoch, timestamp, frameTimestamp });
     }
     checkShape(view, at, nextSeq);
+    const payloadBytes = length - frameExtensionBytesAt(view, at);
+    if (payloadBytes > entryBytesMax) throw tooLarge(nextSeq, payloadBytes, entryBytesMax);
     if (frameEpoch > epoch) (epochStarts ??= []).push({ epoch: frameEpoch, seq: nextSeq });
     if (frameTypeAt(view, at) === EntryType.membership) (memberships ??= []).push(membershipAt(bytes, view, at));
     chain = chainAfter(chain, crc);
@@ -187,22 +194,29 @@ export function wholeFramesEnd(bytes: Uint8Array, at: number, byteLength: number
   return at;
 }
 
-/** Whether type, flags and reserved are as this version knows them: read as one number, which then is the type. */
-function hasShape(view: DataView, at: number): boolean {
+/** Whether type, flags and reserved are as this version knows them: read as one number, which mostly is the type. */
+function hasShape(view: DataView, at: number, entryBytesMax: number): boolean {
   const shape = frameShapeAt(view, at);
-  return shape >= 1 && shape <= ENTRY_TYPE_LAST;
+  if (shape >= 1 && shape <= ENTRY_TYPE_LAST) return true;
+  if (shape !== SHAPE_OF_PRODUCER || producerFault(view, at) !== undefined) return false;
+  return frameLengthAt(view, at) - frameExtensionBytesAt(view, at) <= entryBytesMax;
 }
 
-/** Refuses types, flags and reserved bits that this version does not know (PROTOCOL.md, section 2.2). */
+/** Refuses types, flags, reserved bits and extensions that this version does not know (PROTOCOL.md, sections 2.2 and 2.3). */
 export function checkShape(view: DataView, at: number, seq: Seq): void {
   const type = frameTypeAt(view, at);
   if (type < 1 || type > ENTRY_TYPE_LAST) {
     throw new ProtocolError("malformed-frame", `entry ${seq}: type ${type}, allowed are 1 to ${ENTRY_TYPE_LAST}`);
   }
-  if (frameFlagsAt(view, at) !== 0 || frameReservedAt(view, at) !== 0) {
+  const flags = frameFlagsAt(view, at);
+  const reserved = frameReservedAt(view, at);
+  if (flags === FLAG_PRODUCER && reserved === 0 && type === EntryType.data) {
+    const fault = producerFault(view, at);
+    if (fault !== undefined) throw new ProtocolError("malformed-frame", `entry ${seq}: ${fault}`);
+  } else if (flags !== 0 || reserved !== 0) {
     throw new ProtocolError(
       "malformed-frame",
-      `entry ${seq}: flags ${frameFlagsAt(view, at)}, reserved ${frameReservedAt(view, at)}, both must be 0`,
+      `entry ${seq}: type ${type} with flags ${flags}, reserved ${reserved}; flag 1 is for data only, all else must be 0`,
     );
   }
 }

@@ -3,14 +3,17 @@
 
 import type { Crc32 } from "../core/environment.ts";
 import type { Epoch, LogTail } from "../core/position.ts";
-import { viewOf } from "../lib/bytes.ts";
+import type { ProducerTriple } from "../core/producers.ts";
+import { byteLengthOf, viewOf } from "../lib/bytes.ts";
 import {
   EntryType,
+  FLAG_PRODUCER,
   FRAME_HEADER_BYTES,
   frameBytes,
   frameChecksum,
   frameCrcAt,
   frameEpochAt,
+  frameFlagsAt,
   frameLengthAt,
   frameSeqAt,
   frameShapeAt,
@@ -20,6 +23,7 @@ import {
   stampFrame,
 } from "./frame.ts";
 import { chainAfter, checkShape, crcWithFrame, type FrameRun, NO_MEMBERSHIPS } from "./frame_run.ts";
+import { encodeProducer } from "./producer_extension.ts";
 import { ProtocolError } from "./protocol_error.ts";
 
 export interface StampOptions {
@@ -31,20 +35,29 @@ export interface StampOptions {
   readonly crc32: Crc32;
 }
 
-/** Stamps the frames of `bytes` in place, all with one timestamp. `bytes` must be whole frames and belongs to the run afterwards. */
-export function stampRun(bytes: Uint8Array, { after, epoch, now, crc32 }: StampOptions): FrameRun {
-  const view = viewOf(bytes);
+/**
+ * Stamps frames in place, all with one timestamp. `frames`, or each part of them, must be whole frames and belongs to the run
+ * afterwards.
+ */
+export function stampRun(
+  frames: Uint8Array | readonly Uint8Array[],
+  { after, epoch, now, crc32 }: StampOptions,
+): FrameRun {
+  const parts = frames instanceof Uint8Array ? [frames] : frames;
   const timestamp = Math.max(now, after.timestamp);
   let seq = after.nextSeq;
   let { chain } = after;
-  for (let at = 0; at < bytes.byteLength; at += FRAME_HEADER_BYTES + frameLengthAt(view, at)) {
-    stampFrame(bytes, view, at, { seq, epoch, timestamp }, crc32);
-    chain = chainAfter(chain, frameCrcAt(view, at));
-    seq++;
+  for (const bytes of parts) {
+    const view = viewOf(bytes);
+    for (let at = 0; at < bytes.byteLength; at += FRAME_HEADER_BYTES + frameLengthAt(view, at)) {
+      stampFrame(bytes, view, at, { seq, epoch, timestamp }, crc32);
+      chain = chainAfter(chain, frameCrcAt(view, at));
+      seq++;
+    }
   }
   return {
-    parts: [bytes],
-    byteLength: bytes.byteLength,
+    parts,
+    byteLength: byteLengthOf(parts),
     firstSeq: after.nextSeq,
     tail: { nextSeq: seq, epoch, timestamp, chain },
     epochStarts: epoch > after.epoch ? [{ epoch, seq: after.nextSeq }] : [],
@@ -69,6 +82,40 @@ export function frameUnplaced(
     at += frameBytes(payload.byteLength);
   }
   return bytes;
+}
+
+/** Entries in `frames`, which must be whole. */
+export function countFrames(frames: Uint8Array): number {
+  const view = viewOf(frames);
+  let count = 0;
+  for (let at = 0; at < frames.byteLength; at += FRAME_HEADER_BYTES + frameLengthAt(view, at)) count++;
+  return count;
+}
+
+/** `frames` (whole, at least `skipped` of them) without the first `skipped`. */
+export function skipFrames(frames: Uint8Array, skipped: number): Uint8Array {
+  const view = viewOf(frames);
+  let at = 0;
+  for (let count = 0; count < skipped; count++) at += FRAME_HEADER_BYTES + frameLengthAt(view, at);
+  return frames.subarray(at);
+}
+
+/**
+ * The frames of one append (without a place, at least one, without flags) as the parts of a run that says who appended: the
+ * first frame is made anew with the producer's extension, the others stay where they are.
+ */
+export function framesOfProducer(frames: Uint8Array, triple: ProducerTriple): Uint8Array[] {
+  const first = frames.subarray(0, FRAME_HEADER_BYTES + frameLengthAt(viewOf(frames), 0));
+  const extension = encodeProducer({ triple, count: countFrames(frames) });
+  const rebuilt = new Uint8Array(first.byteLength + extension.byteLength);
+  rebuilt.set(first.subarray(0, FRAME_HEADER_BYTES));
+  rebuilt.set(extension, FRAME_HEADER_BYTES);
+  rebuilt.set(first.subarray(FRAME_HEADER_BYTES), FRAME_HEADER_BYTES + extension.byteLength);
+  const view = viewOf(rebuilt);
+  view.setUint32(0, rebuilt.byteLength - FRAME_HEADER_BYTES, true);
+  view.setUint8(21, FLAG_PRODUCER);
+  const rest = frames.subarray(first.byteLength);
+  return rest.byteLength === 0 ? [rebuilt] : [rebuilt, rest];
 }
 
 /** The same with checksums, for a client that sends them: what is damaged on the way is then noticed. */
@@ -140,6 +187,10 @@ function checkEach(bytes: Uint8Array, entryBytesMax: number, crc32: Crc32): numb
         "malformed-frame",
         `frame ${count}: type ${frameTypeAt(view, at)}, clients append type 1 only`,
       );
+    }
+    if (frameFlagsAt(view, at) !== 0) {
+      const flags = frameFlagsAt(view, at);
+      throw new ProtocolError("malformed-frame", `frame ${count}: flags ${flags}, clients append without flags`);
     }
     checkShape(view, at, count);
     at += FRAME_HEADER_BYTES + length;

@@ -2,6 +2,7 @@
 
 import type { LogTail } from "../../src/core/position.ts";
 import type { Entry, EntryType } from "../../src/wire/frame.ts";
+import type { ProducerMark } from "../../src/wire/producer_extension.ts";
 import vectors from "./frames.json" with { type: "json" };
 
 export interface FrameVector {
@@ -22,15 +23,20 @@ export interface RunVector {
   readonly tail: LogTail;
 }
 
-export const FRAMES: readonly FrameVector[] = vectors.frames.map(({ name, hex, entry, crc32 }) => {
-  const { payloadHex, type, ...numbers } = entry;
-  return {
-    name,
-    bytes: bytesOf(hex),
-    entry: { ...numbers, type: type as EntryType, payload: bytesOf(payloadHex) },
-    crc32: parseInt(crc32, 16),
-  };
-});
+export const FRAMES: readonly FrameVector[] = vectors.frames.map(frameOf);
+
+/** Frames with a producer's extension: `entry` is what an application sees, `producer` what the extension says. */
+export interface ProducerVector extends FrameVector {
+  readonly producer: ProducerMark;
+}
+
+export const PRODUCER_FRAMES: readonly ProducerVector[] = vectors.producerFrames.map((vector) => ({
+  ...frameOf(vector),
+  producer: {
+    triple: { id: vector.producer.id, epoch: vector.producer.epoch, seq: vector.producer.seq },
+    count: vector.producer.count,
+  },
+}));
 
 export const RUNS: readonly RunVector[] = vectors.runs.map((run) => ({
   ...run,
@@ -39,6 +45,16 @@ export const RUNS: readonly RunVector[] = vectors.runs.map((run) => ({
   after: tailOf(run.after),
   tail: tailOf(run.tail),
 }));
+
+function frameOf({ name, hex, entry, crc32 }: (typeof vectors.frames)[number]): FrameVector {
+  const { payloadHex, type, ...numbers } = entry;
+  return {
+    name,
+    bytes: bytesOf(hex),
+    entry: { ...numbers, type: type as EntryType, payload: bytesOf(payloadHex) },
+    crc32: parseInt(crc32, 16),
+  };
+}
 
 function tailOf(tail: { nextSeq: number; epoch: number; timestamp: number; chain: string }): LogTail {
   return { ...tail, chain: parseInt(tail.chain, 16) };
