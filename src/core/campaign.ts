@@ -1,0 +1,41 @@
+// One try to be elected: who has granted a vote, and whether that is enough. Votes of nodes that may have lost entries count
+// only where every voter grants its own: then nobody has anything that the candidate lacks.
+
+import { majorityOf } from "./quorum.ts";
+import type { Epoch } from "./position.ts";
+import type { Membership } from "./replica_set.ts";
+
+export class Campaign {
+  readonly epoch: Epoch;
+  readonly isPreVote: boolean;
+  readonly isTransfer: boolean;
+  /** By voter: whether its vote is beyond doubt. */
+  readonly #grants = new Map<string, boolean>();
+  readonly #refusals = new Set<string>();
+
+  constructor(options: { epoch: Epoch; isPreVote: boolean; isTransfer: boolean }) {
+    this.epoch = options.epoch;
+    this.isPreVote = options.isPreVote;
+    this.isTransfer = options.isTransfer;
+  }
+
+  grant(from: string, isDoubtful: boolean): void {
+    this.#refusals.delete(from);
+    this.#grants.set(from, !isDoubtful);
+  }
+
+  refuse(from: string): void {
+    if (!this.#grants.has(from)) this.#refusals.add(from);
+  }
+
+  isWon({ voters }: Membership): boolean {
+    const sound = voters.filter((id) => this.#grants.get(id) === true);
+    return sound.length >= majorityOf(voters.length) || voters.every((id) => this.#grants.has(id));
+  }
+
+  /** Whether so many refuse that it cannot be won any more. */
+  isLost({ voters }: Membership): boolean {
+    const refused = voters.filter((id) => this.#refusals.has(id)).length;
+    return voters.length - refused < majorityOf(voters.length);
+  }
+}
