@@ -1,0 +1,176 @@
+// Time in a simulation: one queue of moments for the whole world, and for every life of a node a clock of its own that is
+// skewed, jumps, stands still while the node is paused, and ends with it.
+
+import type { Clock } from "../../src/core/environment.ts";
+
+interface Moment {
+  readonly atMs: number;
+  readonly order: number;
+  task: (() => void) | undefined;
+}
+
+/** True time, which no node sees. A moment is one task; all promises that it settles are followed before the next one. */
+export class SimTime {
+  #nowMs = 0;
+  #order = 0;
+  #count = 0;
+  /** A binary heap, the next one first. */
+  readonly #heap: Moment[] = [];
+
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  /** Moments so far. */
+  get count(): number {
+    return this.#count;
+  }
+
+  at(atMs: number, task: () => void): () => void {
+    // Whole microseconds: sums of delays are then the same numbers everywhere, and in the trace.
+    const rounded = Math.round(Math.max(this.#nowMs, atMs) * 1000) / 1000;
+    const moment: Moment = { atMs: rounded, order: this.#order++, task };
+    this.#push(moment);
+    return () => void (moment.task = undefined);
+  }
+
+  after(delayMs: number, task: () => void): () => void {
+    return this.at(this.#nowMs + Math.max(0, delayMs), task);
+  }
+
+  /** Lets time pass until `untilMs`, or until `isOver` says so after a moment. */
+  async pass(untilMs: number, isOver: () => boolean): Promise<void> {
+    while (this.#heap.length > 0 && this.#heap[0]!.atMs <= untilMs) {
+      const { atMs, task } = this.#pop();
+      if (task === undefined) continue;
+      this.#nowMs = atMs;
+      this.#count++;
+      task();
+      await turn();
+      if (isOver()) return;
+    }
+    this.#nowMs = Math.max(this.#nowMs, untilMs);
+  }
+
+  #push(moment: Moment): void {
+    const heap = this.#heap;
+    let at = heap.push(moment) - 1;
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (isBefore(heap[parent]!, moment)) break;
+      heap[at] = heap[parent]!;
+      at = parent;
+    }
+    heap[at] = moment;
+  }
+
+  #pop(): Moment {
+    const heap = this.#heap;
+    const top = heap[0]!;
+    const last = heap.pop()!;
+    if (heap.length === 0) return top;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child++;
+      if (isBefore(last, heap[child]!)) break;
+      heap[at] = heap[child]!;
+      at = child;
+    }
+    heap[at] = last;
+    return top;
+  }
+}
+
+function isBefore(one: Moment, other: Moment): boolean {
+  return one.atMs < other.atMs || (one.atMs === other.atMs && one.order < other.order);
+}
+
+/** One turn of the event loop: everything that is settled has been followed when it resolves. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Wall clock of true time 0: an arbitrary day. */
+const EPOCH_MS = 1_750_000_000_000;
+
+export interface NodeClockOptions {
+  /** How fast the clock goes: 1.01 gains a hundredth. */
+  readonly rate: number;
+  /** How far its wall clock is off at the start. */
+  readonly wallOffsetMs: number;
+}
+
+/** The clock of one life of a node. What is to happen while the node is paused happens when it goes on. */
+export class NodeClock implements Clock {
+  readonly #time: SimTime;
+  readonly #rate: number;
+  #wallOffsetMs: number;
+  #isAlive = true;
+  #isPaused = false;
+  #held: (() => void)[] = [];
+
+  constructor(time: SimTime, options: NodeClockOptions) {
+    this.#time = time;
+    this.#rate = options.rate;
+    this.#wallOffsetMs = options.wallOffsetMs;
+  }
+
+  get isAlive(): boolean {
+    return this.#isAlive;
+  }
+
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  now(): number {
+    return Math.floor(EPOCH_MS + this.monotonic() + this.#wallOffsetMs);
+  }
+
+  monotonic(): number {
+    return Math.round(this.#time.nowMs * this.#rate * 1000) / 1000;
+  }
+
+  schedule(delayMs: number, task: () => void): () => void {
+    return this.afterTrue(delayMs / this.#rate, task);
+  }
+
+  /** After `delayMs` of true time: for what the world does to this node. Waits for the end of a pause, and is void after death. */
+  afterTrue(delayMs: number, task: () => void): () => void {
+    let isCancelled = false;
+    const run = () => {
+      if (isCancelled || !this.#isAlive) return;
+      if (this.#isPaused) this.#held.push(run);
+      else task();
+    };
+    const cancel = this.#time.after(delayMs, run);
+    return () => {
+      isCancelled = true;
+      cancel();
+    };
+  }
+
+  jump(byMs: number): void {
+    this.#wallOffsetMs += byMs;
+  }
+
+  pause(): void {
+    this.#isPaused = true;
+  }
+
+  /** What was held back happens now, in order, a moment each. */
+  resume(): void {
+    this.#isPaused = false;
+    const held = this.#held;
+    this.#held = [];
+    for (const task of held) this.#time.after(0, task);
+  }
+
+  /** Nothing that was scheduled happens any more. */
+  end(): void {
+    this.#isAlive = false;
+    this.#held = [];
+  }
+}
