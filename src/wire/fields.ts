@@ -157,6 +157,12 @@ export class FieldReader {
     return this.#bytesOf(this.u32(), 0, bytesMax);
   }
 
+  /** All that is left, as a view. */
+  restView(): Uint8Array {
+    const at = this.#take(this.remaining);
+    return this.#bytes.subarray(at);
+  }
+
   #bytesOf(length: number, bytesMin: number, bytesMax: number): Uint8Array {
     if (length < bytesMin || length > bytesMax) {
       throw this.#malformed(`holds a field of ${length} bytes, allowed are ${bytesMin} to ${bytesMax}`);

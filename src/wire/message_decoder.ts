@@ -1,5 +1,6 @@
 // Cuts the bytes of a lane into messages (PROTOCOL.md, section 4). Synchronous, fed any cut of bytes, and bounded: it holds
-// at most one unfinished message, whose bound is decided on its header. The log bytes of a chunk pass through as they arrive, uncopied.
+// at most one unfinished message, whose bound is decided on its header. The log bytes of a chunk pass through as they arrive, uncopied;
+// those of entries are copied once where they come in pieces, and not at all where they come in one.
 
 import { viewOf } from "../lib/bytes.ts";
 import {
@@ -9,12 +10,18 @@ import {
   type Commit,
   decodeBody,
   type Message,
+  MESSAGE_BYTES_MAX,
   MESSAGE_HEADER_BYTES,
   type MessageName,
   messageName,
   MessageType,
 } from "./messages.ts";
 import { ProtocolError } from "./protocol_error.ts";
+
+export interface MessageDecoderOptions {
+  /** Largest body of an `entries` message in bytes; by default as of most messages. */
+  readonly entriesBytesMax?: number;
+}
 
 /** Decodes one lane in one direction. `allowed` are the messages that may come there at all. */
 export class MessageDecoder {
@@ -25,19 +32,23 @@ export class MessageDecoder {
   #partialBytes = 0;
   #wantedBytes = MESSAGE_HEADER_BYTES;
   #chunk: { subscription: number; remainingBytes: number } | undefined;
+  /** An `entries` message whose header is in. Its body, where it comes in pieces, leaves with it and so is made for it alone. */
+  #entries: { readonly bodyBytes: number; body: Uint8Array | undefined; filledBytes: number } | undefined;
+  readonly #entriesBytesMax: number;
 
-  constructor(lane: string, allowed: readonly MessageName[]) {
+  constructor(lane: string, allowed: readonly MessageName[], options: MessageDecoderOptions = {}) {
     this.#lane = lane;
+    this.#entriesBytesMax = options.entriesBytesMax ?? MESSAGE_BYTES_MAX;
     this.#allowed = new Set(allowed);
   }
 
   /** True in the middle of a message: the end of the lane here is a lost connection, not an end. */
   get unfinished(): boolean {
-    return this.#partialBytes > 0 || this.#chunk !== undefined;
+    return this.#partialBytes > 0 || this.#chunk !== undefined || this.#entries !== undefined;
   }
 
   /**
-   * Takes the next bytes of the lane; answers the messages that they complete. Chunks keep views of `bytes`.
+   * Takes the next bytes of the lane; answers the messages that they complete. Chunks and entries keep views of `bytes`.
    * @throws ProtocolError; the decoder is of no use afterwards.
    */
   push(bytes: Uint8Array): (Message | Chunk)[] {
@@ -45,6 +56,7 @@ export class MessageDecoder {
     let at = 0;
     while (at < bytes.byteLength) {
       if (this.#chunk !== undefined) at = this.#passChunk(bytes, at, messages);
+      else if (this.#entries !== undefined) at = this.#takeEntries(bytes, at, messages);
       else at = this.#gather(bytes, at, messages);
     }
     return messages;
@@ -59,6 +71,19 @@ export class MessageDecoder {
     return end;
   }
 
+  #takeEntries(bytes: Uint8Array, at: number, messages: (Message | Chunk)[]): number {
+    const entries = this.#entries!;
+    const end = Math.min(bytes.byteLength, at + entries.bodyBytes - entries.filledBytes);
+    const piece = bytes.subarray(at, end);
+    const isWhole = piece.byteLength === entries.bodyBytes;
+    if (!isWhole) (entries.body ??= new Uint8Array(entries.bodyBytes)).set(piece, entries.filledBytes);
+    entries.filledBytes += piece.byteLength;
+    if (entries.filledBytes < entries.bodyBytes) return end;
+    this.#entries = undefined;
+    messages.push(decodeBody(MessageType.entries, isWhole ? piece : entries.body!));
+    return end;
+  }
+
   #gather(bytes: Uint8Array, at: number, messages: (Message | Chunk)[]): number {
     const end = Math.min(bytes.byteLength, at + this.#wantedBytes - this.#partialBytes);
     this.#partial.set(bytes.subarray(at, end), this.#partialBytes);
@@ -68,6 +93,11 @@ export class MessageDecoder {
     const type = this.#partial[4]!;
     if (this.#wantedBytes === MESSAGE_HEADER_BYTES) {
       this.#checkHeader(type, bodyBytes);
+      if (type === MessageType.entries) {
+        this.#entries = { bodyBytes, body: undefined, filledBytes: 0 };
+        this.#partialBytes = 0;
+        return end;
+      }
       this.#expect(type === MessageType.chunk ? CHUNK_SUBSCRIPTION_BYTES : bodyBytes);
       if (this.#partialBytes < this.#wantedBytes) return end;
     }
@@ -90,7 +120,7 @@ export class MessageDecoder {
     if (!this.#allowed.has(name)) {
       throw new ProtocolError("unexpected-message", `${name} may not come on the ${this.#lane} lane in this direction`);
     }
-    const { min, max } = bodyBounds(name);
+    const { min, max } = bodyBounds(name, this.#entriesBytesMax);
     if (bodyBytes > max) {
       throw new ProtocolError("message-too-large", `${name} of ${bodyBytes} bytes, allowed are ${max}`);
     }

@@ -2,7 +2,9 @@
 // lane is message_decoder.ts.
 
 import type { Epoch, Seq } from "../core/position.ts";
+import type { MemberMessage } from "../core/replica_set.ts";
 import { FieldReader, FieldWriter } from "./fields.ts";
+import { ENTRIES_BODY_BYTES_MIN, MEMBER_READERS, MemberMessageType, writeMemberBody } from "./member_messages.ts";
 import {
   type AnyPeerMessage,
   PEER_MESSAGE_BYTES_MAX,
@@ -20,7 +22,7 @@ export const PROTOCOL_VERSION_MAX = 1;
 const HELLO_MAGIC = 0x484c524d;
 
 export const MESSAGE_HEADER_BYTES = 5;
-/** Largest body of any message but a chunk. */
+/** Largest body of any message but those that carry payloads: chunk, entries, peerMessage. */
 export const MESSAGE_BYTES_MAX = 32 << 10;
 /** Largest number of log bytes in one chunk message. */
 export const CHUNK_BYTES_MAX = 1 << 20;
@@ -50,6 +52,7 @@ export const MessageType = {
   ack: 10,
   commit: 11,
   ...PeerMessageType,
+  ...MemberMessageType,
 } as const;
 
 /** What kind of replica opens a session. Browsers are observers, and never count for a quorum. */
@@ -197,7 +200,8 @@ export type Message =
   | Unsubscribe
   | Ack
   | Commit
-  | AnyPeerMessage;
+  | AnyPeerMessage
+  | MemberMessage;
 export type MessageName = Message["type"] | "chunk";
 
 function writeBody(message: Message, body: FieldWriter): void {
@@ -240,8 +244,13 @@ function writeBody(message: Message, body: FieldWriter): void {
       writePositions(message.positions, body);
       return;
     default:
-      writePeerBody(message, body);
+      if (isPeerMessage(message)) writePeerBody(message, body);
+      else writeMemberBody(message, body);
   }
+}
+
+function isPeerMessage(message: AnyPeerMessage | MemberMessage): message is AnyPeerMessage {
+  return message.type in PEER_READERS;
 }
 
 function writePositions(positions: readonly Position[], body: FieldWriter): void {
@@ -333,6 +342,7 @@ const READERS: { [Name in Message["type"]]: (body: FieldReader) => Message } = {
   ack: (body) => ({ type: "ack", subscription: body.u32(), ackedSeq: body.u53(), creditLimit: body.u53() }),
   commit: (body) => ({ type: "commit", positions: readPositions(body, DATAGRAM_POSITIONS_MAX) }),
   ...PEER_READERS,
+  ...MEMBER_READERS,
 };
 
 /** The whole message, header included, ready for a lane (or, a commit, for a datagram). */
@@ -371,9 +381,10 @@ const NAMES = new Map<number, MessageName>(
   (Object.keys(MessageType) as MessageName[]).map((name) => [MessageType[name], name]),
 );
 
-/** Fewest and most bytes that the body of a message may have, decided on its header alone. */
-export function bodyBounds(name: MessageName): { readonly min: number; readonly max: number } {
+/** Fewest and most bytes that the body of a message may have, decided on its header alone; `entriesBytesMax` those of entries. */
+export function bodyBounds(name: MessageName, entriesBytesMax: number): { readonly min: number; readonly max: number } {
   if (name === "chunk") return { min: CHUNK_SUBSCRIPTION_BYTES + 1, max: CHUNK_SUBSCRIPTION_BYTES + CHUNK_BYTES_MAX };
+  if (name === "entries") return { min: ENTRIES_BODY_BYTES_MIN, max: entriesBytesMax };
   return { min: 0, max: name === "peerMessage" ? PEER_MESSAGE_BYTES_MAX : MESSAGE_BYTES_MAX };
 }
 

@@ -1,6 +1,7 @@
 // Golden bytes of every message (PROTOCOL.md, section 5), in hexadecimal. They never change within a protocol version.
 
 import type { Message } from "../../src/wire/messages.ts";
+import { MEMBER_MESSAGE_VECTORS } from "./member_messages.ts";
 
 export interface MessageVector {
   readonly message: Message;
@@ -129,4 +130,5 @@ export const MESSAGE_VECTORS: readonly MessageVector[] = [
     },
     hex: "1800000012" + "02" + "0200000000000000" + "010061" + "030073756d" + "03000000" + "010203",
   },
+  ...MEMBER_MESSAGE_VECTORS,
 ];

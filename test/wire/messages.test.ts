@@ -59,6 +59,9 @@ describe("Golden messages", () => {
       }
     });
 
+    // The frames of entries are whatever follows their fields, so another length is another message.
+    if (message.type === "entries") continue;
+
     test(`${message.type} with a body one byte short or long is malformed`, () => {
       for (const change of [-1, 1]) {
         const bytes = new Uint8Array([...bytesOf(golden), 0]);
