@@ -1,0 +1,33 @@
+// Why a member of a replica set did not do what it was asked for.
+
+/**
+ * `not-leader`: another node leads, or none; nothing has happened. `lost-leadership`: it led when it appended, and does not any
+ * more; the entries may yet be committed. `timeout`: not achieved in time; it may yet be. `fenced`: its log takes nothing any more.
+ * `refused`: what was asked for is not allowed now. `busy`: too much of the kind waits. `closed`: the member has stopped.
+ */
+export type MemberErrorCode =
+  | "not-leader"
+  | "lost-leadership"
+  | "timeout"
+  | "fenced"
+  | "refused"
+  | "busy"
+  | "closed";
+
+export class MemberError extends Error {
+  override name = "MemberError";
+  readonly code: MemberErrorCode;
+  /** Id of the node that leads, as far as this one knows. */
+  readonly leader: string | undefined;
+
+  constructor(code: MemberErrorCode, message: string, options: { cause?: unknown; leader?: string | undefined } = {}) {
+    super(message, options);
+    this.code = code;
+    this.leader = options.leader;
+  }
+
+  /** Whether what was asked for may have happened, or happen yet. */
+  get sideEffects(): "none" | "possible" {
+    return this.code === "lost-leadership" || this.code === "timeout" ? "possible" : "none";
+  }
+}

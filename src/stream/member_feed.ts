@@ -1,0 +1,123 @@
+// The leader's sender for one member: what follows the member's log, as fast as it is written here and as far as the member
+// grants credit. It ends when another takes its place, when the session does, and when the log cannot be read.
+
+import type { Epoch, Seq } from "../core/position.ts";
+import type { PeerPort } from "../core/peer_port.ts";
+import type { Entries, LogEnd } from "../core/replica_set.ts";
+import { EMPTY_BYTES } from "../lib/bytes.ts";
+import { Watermark } from "../lib/watermark.ts";
+import type { Log, LogCursor, LogSlice } from "../log/log_store.ts";
+import { SLICE_BYTES_MAX } from "./log_reader.ts";
+
+export interface MemberFeedOptions {
+  readonly channel: string;
+  readonly log: Log;
+  readonly port: PeerPort;
+  readonly epoch: Epoch;
+  readonly requestId: number;
+  /** The first entry that the member lacks. */
+  readonly from: Seq;
+  readonly creditLimit: number;
+  /** Where the leader's log ends now, and what is committed of it. */
+  readonly latest: () => { readonly end: LogEnd; readonly commit: Seq };
+}
+
+export class MemberFeed {
+  readonly requestId: number;
+  readonly #options: MemberFeedOptions;
+  readonly #credit: Watermark;
+  readonly #stop = new AbortController();
+  #sentBytes = 0;
+  #isAccepted = false;
+
+  constructor(options: MemberFeedOptions) {
+    this.requestId = options.requestId;
+    this.#options = options;
+    this.#credit = new Watermark(options.creditLimit);
+  }
+
+  /** The member takes more. */
+  grant(creditLimit: number): void {
+    if (creditLimit > this.#credit.value) this.#credit.advance(creditLimit);
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  /**
+   * Feeds until it is stopped or the session is over, which are no failures.
+   * @throws StoreError where the log cannot be read, also because it was closed.
+   */
+  async run(): Promise<void> {
+    const { log, from } = this.#options;
+    let epochBefore = await this.#epochBefore();
+    if (this.#isStopped) return;
+    const cursor = log.cursor(from);
+    try {
+      while (!this.#isStopped) {
+        const nextSeq = cursor.nextSeq;
+        const slice = await this.#read(cursor);
+        if (this.#isStopped || !slice && this.#isAccepted) continue;
+        const frames = slice?.bytes ?? EMPTY_BYTES;
+        if (!await this.#send({ from: nextSeq, epochBefore, frames })) return;
+        if (slice) epochBefore = this.#epochAt(slice.lastSeq) ?? epochBefore;
+      }
+    } finally {
+      cursor.close();
+    }
+  }
+
+  get #isStopped(): boolean {
+    return this.#stop.signal.aborted;
+  }
+
+  /** The next frames as the credit allows; `undefined` where there is nothing yet, and after a wait. */
+  async #read(cursor: LogCursor): Promise<LogSlice | undefined> {
+    const { log } = this.#options;
+    if (log.written.value < cursor.nextSeq) {
+      // The first answer leaves at once, so that the member knows that it was accepted.
+      if (this.#isAccepted) await this.#unlessStopped(log.written.reached(cursor.nextSeq, this.#stop.signal));
+      return undefined;
+    }
+    if (this.#credit.value <= this.#sentBytes) {
+      if (this.#isAccepted) await this.#unlessStopped(this.#credit.reached(this.#sentBytes + 1, this.#stop.signal));
+      return undefined;
+    }
+    // One frame is read whatever its size: credit is exceeded by less than that.
+    const bytesMax = Math.min(SLICE_BYTES_MAX, this.#credit.value - this.#sentBytes);
+    return await cursor.read({ upTo: log.written.value, bytesMax });
+  }
+
+  /** Answers whether there is still a session. */
+  async #send(part: Pick<Entries, "from" | "epochBefore" | "frames">): Promise<boolean> {
+    const { channel, epoch, requestId, port, latest } = this.#options;
+    this.#isAccepted = true;
+    this.#sentBytes += part.frames.byteLength;
+    try {
+      await port.sendEntries({ type: "entries", channel, epoch, requestId, ...latest(), ...part });
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  async #unlessStopped(wait: Promise<void>): Promise<void> {
+    try {
+      await wait;
+    } catch (error) {
+      if (!this.#isStopped) throw error;
+    }
+  }
+
+  /** Epoch of the entry before the first that is sent. */
+  async #epochBefore(): Promise<Epoch> {
+    const { log, from } = this.#options;
+    return this.#epochAt(from - 1) ?? (await log.tailAt(from)).epoch;
+  }
+
+  #epochAt(seq: Seq): Epoch | undefined {
+    if (seq === 0) return 0;
+    return this.#options.log.epochStarts.findLast((start) => start.seq <= seq)?.epoch;
+  }
+}
