@@ -28,6 +28,10 @@ export class Campaign {
     if (!this.#grants.has(from)) this.#refusals.add(from);
   }
 
+  hasAnswered(voter: string): boolean {
+    return this.#grants.has(voter) || this.#refusals.has(voter);
+  }
+
   isWon({ voters }: Membership): boolean {
     const sound = voters.filter((id) => this.#grants.get(id) === true);
     return sound.length >= majorityOf(voters.length) || voters.every((id) => this.#grants.has(id));

@@ -255,7 +255,7 @@ export class Leading {
   #behind(): Progress[] {
     const { up, end, commit } = this.#context;
     return [...this.#progress.values()].filter(({ id, ...at }) =>
-      up.has(id) && (at.requestId === undefined || at.writtenSeq < end.seq || at.commit < commit)
+      up.has(id) && (at.requestId === undefined || at.syncedSeq < end.seq || at.commit < commit)
     );
   }
 

@@ -11,12 +11,11 @@
 // committed is truncated; whoever may have lost entries counts only where everybody agrees.
 
 import { assert } from "../lib/assert.ts";
-import { Campaign } from "./campaign.ts";
-import { isUpToDate } from "./epoch_history.ts";
+import { Election, type ElectionCause } from "./election.ts";
 import { Following } from "./following.ts";
 import { Leading, type MemberProgress } from "./leading.ts";
 import { MemberContext, type MemberOptions } from "./member_context.ts";
-import { hasMajority, isMember, othersOf } from "./membership.ts";
+import { isMember, othersOf } from "./membership.ts";
 import type { Epoch, Seq } from "./position.ts";
 import type {
   Entries,
@@ -28,18 +27,15 @@ import type {
   Membership,
   MemberState,
   Role,
-  VoteReply,
   VoteRequest,
 } from "./replica_set.ts";
 
 /** How often a leader whose log has failed says that it leads no more, until somebody else does. */
 const FAILED_MS = 2_000;
-/** Of the spread of election timeouts, the share that haste takes away. */
-const HASTE_SHARE = 0.75;
 
 export class MemberMachine {
   readonly #context: MemberContext;
-  #campaign: Campaign | undefined;
+  readonly #election: Election;
   #following: Following | undefined;
   /** Whether the leader that is followed is heard, so that there is no need of another one. */
   #isLeaderStanding = false;
@@ -49,6 +45,13 @@ export class MemberMachine {
 
   constructor(options: MemberOptions) {
     this.#context = new MemberContext(options);
+    this.#election = new Election(this.#context, {
+      isAble: () => this.#failure === undefined,
+      hasLeader: (candidate) => this.#hasLeader(candidate),
+      adopt: (epoch, reason) => this.#adopt(epoch, reason),
+      unfollow: () => this.#unfollow(),
+      won: () => this.#lead(),
+    });
   }
 
   get role(): Role {
@@ -124,7 +127,7 @@ export class MemberMachine {
     if (failure !== undefined) this.#logFailed(failure);
     if (!context.options.isLogSound) context.beginDoubt("its log was not closed properly, or is not whole");
     if (context.isVoter && failure === undefined) context.enter("replica", undefined);
-    this.#armElection("start");
+    this.#election.arm("start");
     if (isAlone) this.#runDeadlines();
     return context.takeEffects();
   }
@@ -192,14 +195,14 @@ export class MemberMachine {
       case "voteRequest":
         return this.#voteRequested(from, message);
       case "voteReply":
-        return this.#voteReplied(from, message);
+        return this.#election.replied(from, message);
       case "memberState":
         return this.#stateHeard(from, message);
       case "entries":
         return this.#entriesCame(from, message);
       case "succeed":
         if (!this.#isOfLeader(from, message)) return;
-        return this.#stand({ isPreVote: false, isTransfer: true });
+        return this.#election.stand({ isPreVote: false, isTransfer: true });
       case "feedNack":
         if (this.#isOfLeader(from, message)) this.#following!.nacked(message);
         return;
@@ -233,23 +236,8 @@ export class MemberMachine {
   }
 
   #voteRequested(from: string, message: VoteRequest): void {
-    const context = this.#context;
-    const { isPreVote, epoch, end, isTransfer } = message;
-    const isTime = isTransfer || !this.#hasLeader(from);
-    if (!isPreVote && isTime && epoch > context.epoch) this.#adopt(epoch, `${from} asks for votes`);
-    const isPast = isPreVote ? epoch <= context.epoch : epoch < context.epoch;
-    const isFree = isPreVote || context.record.votedFor === "" || context.record.votedFor === from;
-    const isFollower = context.leader === undefined || context.leader === from || isPreVote;
-    const isGranted = isTime && !isPast && isFree && isFollower && isUpToDate(end, context.end);
-    if (isGranted && !isPreVote && context.record.votedFor === "") {
-      context.keep({ votedFor: from });
-      // Whoever has given its vote gives the candidate time.
-      this.#armElection("retry");
-    }
-    const { channel, isDoubtful } = context.record;
-    const replyEpoch = isGranted ? epoch : context.epoch;
-    context.send(from, { type: "voteReply", channel, epoch: replyEpoch, isPreVote, isGranted, isDoubtful });
-    if (!isGranted && this.#leading) this.#leading.claim(from);
+    this.#election.requested(from, message);
+    this.#leading?.claim(from);
     // A leader that asks for votes is none any more.
     if (from === this.#following?.leader) this.#resigned();
   }
@@ -260,54 +248,10 @@ export class MemberMachine {
     return this.#isLeaderStanding && this.#following?.leader !== from;
   }
 
-  #voteReplied(from: string, message: VoteReply): void {
-    const context = this.#context;
-    const { isGranted, isPreVote, epoch, isDoubtful } = message;
-    if (!isGranted && epoch > context.epoch) return this.#adopt(epoch, `${from} knows a later epoch`);
-    const campaign = this.#campaign;
-    if (!campaign || campaign.isPreVote !== isPreVote) return context.drop("old-epoch", from, message.type);
-    if (!isGranted) campaign.refuse(from);
-    else if (epoch !== campaign.epoch) return context.drop("old-epoch", from, message.type);
-    else campaign.grant(from, isDoubtful);
-    this.#count(campaign);
-  }
-
-  #count(campaign: Campaign): void {
-    const { membership } = this.#context;
-    if (campaign.isWon(membership)) {
-      if (campaign.isPreVote) this.#stand({ isPreVote: false, isTransfer: false });
-      else this.#lead();
-    } else if (campaign.isLost(membership)) {
-      this.#campaign = undefined;
-      this.#context.enter("replica", undefined);
-      this.#armElection("retry");
-    }
-  }
-
-  /** Asks for votes, or whether they would be given. */
-  #stand({ isPreVote, isTransfer }: { isPreVote: boolean; isTransfer: boolean }): void {
-    const context = this.#context;
-    if (!context.isVoter || this.#failure !== undefined) return;
-    this.#unfollow();
-    const epoch = context.epoch + 1;
-    if (!isPreVote) context.keep({ epoch, votedFor: context.nodeId });
-    const campaign = new Campaign({ epoch, isPreVote, isTransfer });
-    this.#campaign = campaign;
-    context.enter("candidate", undefined);
-    context.tell({ event: "electionStarted", epoch, isPreVote });
-    this.#armElection("retry");
-    const { end, membership, record: { channel, isDoubtful } } = context;
-    for (const to of othersOf({ ...membership, observers: [] }, context.nodeId)) {
-      context.send(to, { type: "voteRequest", channel, epoch, isPreVote, isTransfer, isDoubtful, end });
-    }
-    campaign.grant(context.nodeId, isDoubtful);
-    this.#count(campaign);
-  }
-
   #lead(): void {
     const context = this.#context;
     assert(context.record.votedFor === context.nodeId, "a leader has voted for itself");
-    this.#campaign = undefined;
+    this.#election.end();
     context.deadlines.clear("election");
     context.enter("leader", context.nodeId);
     this.#leading = new Leading(context);
@@ -333,7 +277,7 @@ export class MemberMachine {
   #resigned(): void {
     this.#unfollow();
     this.#context.enter("replica", undefined);
-    this.#armElection("silence");
+    this.#election.arm("silence");
   }
 
   #entriesCame(from: string, message: Entries): void {
@@ -356,7 +300,7 @@ export class MemberMachine {
     context.deadlines.clear("election");
     if (!isNew) return;
     if (epoch > context.epoch) this.#adopt(epoch, `${leader} leads epoch ${epoch}`);
-    this.#campaign = undefined;
+    this.#election.end();
     this.#following = new Following(context, leader);
     context.deadlines.clear("election");
     this.#isLeaderStanding = true;
@@ -367,11 +311,11 @@ export class MemberMachine {
   #adopt(epoch: Epoch, reason: string): void {
     const context = this.#context;
     if (this.#leading) this.#stepDown(reason, { isSaid: false });
-    this.#campaign = undefined;
+    this.#election.end();
     this.#unfollow();
     context.keep({ epoch, votedFor: "" });
     context.enter(this.#restingRole, undefined);
-    this.#armElection("retry");
+    this.#election.arm("retry");
   }
 
   get #restingRole(): Role {
@@ -393,9 +337,9 @@ export class MemberMachine {
     if (isSaid) this.#tellAll();
   }
 
-  #leaderLost(cause: "silence" | "retry"): void {
+  #leaderLost(cause: ElectionCause): void {
     this.#isLeaderStanding = false;
-    this.#armElection(cause);
+    this.#election.arm(cause);
   }
 
   #peerUp(id: string, isNewSession: boolean): void {
@@ -412,7 +356,7 @@ export class MemberMachine {
         context.deadlines.clear("election");
       }
     } else if (!this.#leading && !this.#isLeaderStanding && !context.deadlines.has("election")) {
-      this.#armElection("retry");
+      this.#election.arm("retry");
     }
   }
 
@@ -422,36 +366,23 @@ export class MemberMachine {
     if (this.#following?.leader === id) this.#leaderLost("silence");
   }
 
-  /** Sets the time of the next election: after a silence at once but for chance, else after a whole timeout. */
-  #armElection(cause: "start" | "silence" | "retry"): void {
-    const context = this.#context;
-    const { timing: { electionMsMin, electionMsMax }, random, haste } = context.options;
-    context.deadlines.clear("election");
-    if (!context.isVoter || this.#leading || this.#failure !== undefined) return;
-    if (!hasMajority(context.membership, (id) => context.isUp(id))) return;
-    const isAlone = context.membership.voters.length === 1;
-    const spreadMs = (electionMsMax - electionMsMin) * random() * (1 - HASTE_SHARE * haste());
-    const isSoon = cause === "silence" || (isAlone && cause === "start");
-    const delayMs = isAlone && isSoon ? 0 : isSoon ? spreadMs : electionMsMin + spreadMs;
-    context.deadlines.set("election", context.nowMs + delayMs);
-  }
-
   #runDeadlines(): void {
     const context = this.#context;
     const { deadlines, nowMs } = context;
-    if (deadlines.take("election", nowMs)) this.#stand({ isPreVote: true, isTransfer: false });
+    if (deadlines.take("election", nowMs)) this.#election.stand({ isPreVote: true, isTransfer: false });
     if (deadlines.take("settle", nowMs)) this.#settle();
     if (deadlines.take("transfer", nowMs)) this.#leading?.endTransfer();
     if (deadlines.take("request", nowMs)) this.#following?.due();
     if (deadlines.take("quorum", nowMs) && this.#leading) {
       this.#stepDown("no majority of the voters is heard", { isSaid: true });
-      this.#armElection("retry");
+      this.#election.arm("retry");
     }
   }
 
   /** Tells again whoever has not understood. */
   #settle(): void {
     if (this.#leading) return this.#leading.settle();
+    this.#election.ask();
     if (this.#failure === undefined) return;
     this.#tellAll();
     this.#context.deadlines.set("settle", this.#context.nowMs + FAILED_MS);
@@ -474,7 +405,7 @@ export class MemberMachine {
     const isUnseen = othersOf(context.membership, context.nodeId).length === 0;
     if (this.#leading && !(isUnseen && context.history.startOf(context.epoch) !== undefined)) {
       this.#stepDown("its log could not be written", { isSaid: true });
-      this.#armElection("retry");
+      this.#election.arm("retry");
     }
     context.forgetMemberships();
     this.#following?.takenBack();
@@ -489,7 +420,7 @@ export class MemberMachine {
       this.#stepDown(reason, { isSaid: true });
       context.deadlines.set("settle", context.nowMs + FAILED_MS);
     }
-    this.#campaign = undefined;
+    this.#election.end();
     this.#unfollow();
     context.deadlines.clear("election");
     context.enter("idle", undefined);

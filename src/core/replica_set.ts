@@ -195,6 +195,7 @@ export type MemberInput =
   }
   /** The frames of the last `store` are not what they should be. */
   | { readonly kind: "refused"; readonly reason: string }
+  /** How far the log is written, and synced, at the moment when this is said: never a position from before a truncation. */
   | { readonly kind: "written"; readonly seq: Seq }
   | { readonly kind: "synced"; readonly seq: Seq }
   /** A write failed and was undone: the log ends at `end` again. */

@@ -1,0 +1,135 @@
+import { describe, expect, test } from "bun:test";
+import { MemberCluster } from "./member_cluster.ts";
+
+/** Mulberry32. */
+function randomOf(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let value = Math.imul(state ^ (state >>> 15), 1 | state);
+    value = (value + Math.imul(value ^ (value >>> 7), 61 | value)) ^ value;
+    return ((value ^ (value >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+function passUntil(cluster: MemberCluster, isDone: () => boolean, limitMs = 30_000): void {
+  for (let waitedMs = 0; !isDone(); waitedMs += 10) {
+    if (waitedMs > limitMs) throw new Error(`not within ${limitMs} ms:\n${describeCluster(cluster)}`);
+    cluster.pass(10);
+  }
+}
+
+function describeCluster({ nodes }: MemberCluster): string {
+  return [...nodes.values()].map(({ id, isRunning, machine, log, syncedCount }) => {
+    const { role, epoch, leader, commit, isDoubtful } = machine;
+    return `${id} ${
+      isRunning ? role : "down"
+    } epoch ${epoch} leader ${leader} log ${log.length}/${syncedCount} commit ${commit} ${
+      isDoubtful ? "doubtful" : ""
+    } ${JSON.stringify(machine.progress())}`;
+  }).join("\n");
+}
+
+function allCommitted({ nodes }: MemberCluster): boolean {
+  const running = [...nodes.values()].filter(({ isRunning }) => isRunning);
+  const { length } = running[0]!.log;
+  return running.every(({ machine, log }) => log.length === length && machine.commit === length);
+}
+
+describe("MemberMachine", () => {
+  test("a set of one leads at once and commits what it syncs", () => {
+    const cluster = new MemberCluster({ ids: ["a"], random: randomOf(1) });
+    expect(cluster.leader).toBe("a");
+    cluster.append("a");
+    passUntil(cluster, () => cluster.nodes.get("a")!.machine.commit === 2);
+    expect(cluster.nodes.get("a")!.machine.isDoubtful).toBe(false);
+  });
+
+  test("three blank nodes elect one unanimously and lose their doubt", () => {
+    const cluster = new MemberCluster({ ids: ["a", "b", "c"], random: randomOf(2) });
+    passUntil(cluster, () => allCommitted(cluster) && cluster.committed.length > 0);
+    for (const { machine } of cluster.nodes.values()) expect(machine.isDoubtful).toBe(false);
+  });
+
+  test("two of three blank nodes elect nobody: what the third one has is not known", () => {
+    const cluster = new MemberCluster({ ids: ["a", "b", "c"], random: randomOf(3) });
+    cluster.crash("c");
+    for (let passed = 0; passed < 500; passed++) cluster.pass(10);
+    expect(cluster.leader).toBeUndefined();
+    cluster.restart("c");
+    passUntil(cluster, () => cluster.leader !== undefined);
+  });
+
+  test("another one leads when the leader is gone, and has all that was committed", () => {
+    const cluster = new MemberCluster({ ids: ["a", "b", "c"], random: randomOf(4) });
+    passUntil(cluster, () => allCommitted(cluster) && cluster.committed.length > 0);
+    const first = cluster.leader!;
+    for (let index = 0; index < 10; index++) cluster.append(first);
+    passUntil(cluster, () => cluster.committed.length >= 11);
+    cluster.crash(first);
+    passUntil(cluster, () => cluster.leader !== undefined && cluster.leader !== first);
+    passUntil(cluster, () => allCommitted(cluster));
+    cluster.restart(first);
+    passUntil(cluster, () => allCommitted(cluster));
+    expect(cluster.committed.length).toBeGreaterThan(11);
+  });
+
+  test("leadership is handed over without a silence", () => {
+    const cluster = new MemberCluster({ ids: ["a", "b", "c"], random: randomOf(5) });
+    passUntil(cluster, () => allCommitted(cluster) && cluster.committed.length > 0);
+    const first = cluster.leader!;
+    cluster.transfer();
+    passUntil(cluster, () => cluster.leader !== undefined && cluster.leader !== first, 250);
+  });
+
+  test("a wiped node does not vote until it has caught up", () => {
+    const cluster = new MemberCluster({ ids: ["a", "b", "c"], random: randomOf(6) });
+    passUntil(cluster, () => allCommitted(cluster) && cluster.committed.length > 0);
+    const leader = cluster.leader!;
+    const [wiped, other] = ["a", "b", "c"].filter((id) => id !== leader) as [string, string];
+    cluster.crash(other);
+    cluster.append(leader);
+    passUntil(cluster, () => cluster.committed.length >= 2);
+    cluster.crash(leader);
+    cluster.wipe(wiped);
+    cluster.restart(wiped);
+    cluster.restart(other);
+    for (let passed = 0; passed < 500; passed++) cluster.pass(10);
+    expect(cluster.leader).toBeUndefined();
+    cluster.restart(leader);
+    passUntil(cluster, () => cluster.leader !== undefined && allCommitted(cluster));
+  });
+
+  test("random crashes, cuts, losses and repeats: nothing committed is lost, and all agree in the end", () => {
+    const seeds = Number(globalThis.process?.env?.["MEMBER_SEEDS"] ?? 150);
+    const first = Number(globalThis.process?.env?.["MEMBER_SEED"] ?? 1);
+    for (let seed = first; seed < first + seeds; seed++) {
+      try {
+        storm(seed);
+      } catch (error) {
+        throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error });
+      }
+    }
+  });
+});
+
+function storm(seed: number): void {
+  const random = randomOf(seed);
+  const ids = random() < 0.5 ? ["a", "b", "c"] : ["a", "b", "c", "d", "e"];
+  const cluster = new MemberCluster({ ids, random, lossShare: random() * 0.3, doubleShare: random() * 0.2 });
+  passUntil(cluster, () => cluster.leader !== undefined, 60_000);
+  const anyone = () => ids[Math.floor(random() * ids.length)]!;
+  for (let step = 0; step < 600; step++) {
+    const chance = random();
+    if (chance < 0.02) cluster.crash(anyone());
+    else if (chance < 0.05) cluster.restart(anyone());
+    else if (chance < 0.06) cluster.cut(anyone(), anyone());
+    else if (chance < 0.08) cluster.heal();
+    else if (chance < 0.09) cluster.transfer();
+    else if (chance < 0.4 && cluster.leader !== undefined) cluster.append(anyone());
+    cluster.pass(1 + random() * 40);
+  }
+  cluster.heal();
+  for (const id of ids) cluster.restart(id);
+  passUntil(cluster, () => cluster.leader !== undefined && allCommitted(cluster), 120_000);
+}

@@ -1,0 +1,327 @@
+// Several member machines with the smallest possible world around them: logs that are lists of epochs, disks that are numbers,
+// a network that is a list of messages. For tests of the machine alone; all chance comes from one seed.
+
+import { MemberMachine } from "../../src/core/member.ts";
+import type { EpochStart, Seq } from "../../src/core/position.ts";
+import type {
+  Entries,
+  LogEnd,
+  MemberEffect,
+  MemberInput,
+  MemberMessage,
+  MemberRecord,
+} from "../../src/core/replica_set.ts";
+
+/** Entries are told apart by a value; the epoch's first has the value 0. */
+export interface ModelEntry {
+  readonly epoch: number;
+  readonly value: number;
+}
+
+interface Feed {
+  readonly requestId: number;
+  next: Seq;
+}
+
+interface Node {
+  readonly id: string;
+  machine: MemberMachine;
+  isRunning: boolean;
+  log: ModelEntry[];
+  syncedCount: number;
+  record: MemberRecord;
+  feeds: Map<string, Feed>;
+  wakeMs: number | undefined;
+}
+
+interface Flying {
+  readonly from: string;
+  readonly to: string;
+  readonly message: MemberMessage;
+  readonly entries: readonly ModelEntry[];
+  readonly atMs: number;
+}
+
+export interface ClusterOptions {
+  readonly ids: readonly string[];
+  readonly random: () => number;
+  /** Share of the messages that are lost, and of those that come twice. */
+  readonly lossShare?: number;
+  readonly doubleShare?: number;
+}
+
+const TIMING = { heartbeatMs: 100, electionMsMin: 300, electionMsMax: 600 };
+const CHANNEL = "c";
+
+export class MemberCluster {
+  readonly nodes = new Map<string, Node>();
+  readonly leaders = new Map<number, string>();
+  /** What each seq held when it was first committed anywhere. */
+  readonly committed: ModelEntry[] = [];
+  readonly acknowledged = new Set<number>();
+  readonly #options: ClusterOptions;
+  #flying: Flying[] = [];
+  readonly #cut = new Set<string>();
+  nowMs = 0;
+  #value = 0;
+
+  constructor(options: ClusterOptions) {
+    this.#options = options;
+    for (const id of options.ids) {
+      const record: MemberRecord = {
+        channel: CHANNEL,
+        epoch: 0,
+        votedFor: "",
+        isDoubtful: true,
+        soundFrom: 0,
+        memberships: [{ seq: 0, epoch: 0, membership: { voters: [...options.ids], observers: [] } }],
+      };
+      const node = { id, isRunning: false, log: [], syncedCount: 0, record, feeds: new Map(), wakeMs: undefined };
+      this.nodes.set(id, node as unknown as Node);
+    }
+    for (const id of options.ids) this.restart(id);
+  }
+
+  #node(id: string): Node {
+    return this.nodes.get(id)!;
+  }
+
+  get leader(): string | undefined {
+    const leading = [...this.nodes.values()].filter((node) => node.isRunning && node.machine.role === "leader");
+    return leading.sort((a, b) => b.machine.epoch - a.machine.epoch)[0]?.id;
+  }
+
+  crash(id: string): void {
+    const node = this.#node(id);
+    if (!node.isRunning) return;
+    node.isRunning = false;
+    const keptUnsynced = Math.floor(this.#options.random() * (node.log.length - node.syncedCount + 1));
+    node.log.length = node.syncedCount + keptUnsynced;
+    node.syncedCount = node.log.length;
+    node.feeds.clear();
+    this.#flying = this.#flying.filter(({ from, to }) => from !== id && to !== id);
+    for (const other of this.nodes.values()) if (other.isRunning) this.#step(other, { kind: "peerDown", peer: id });
+  }
+
+  wipe(id: string): void {
+    this.crash(id);
+    const node = this.#node(id);
+    node.log = [];
+    node.syncedCount = 0;
+    const memberships = node.record.memberships.slice(0, 1);
+    node.record = { ...node.record, epoch: 0, votedFor: "", isDoubtful: true, soundFrom: 0, memberships };
+  }
+
+  restart(id: string): void {
+    const node = this.#node(id);
+    if (node.isRunning) return;
+    node.isRunning = true;
+    const end = endOf(node.log);
+    node.machine = new MemberMachine({
+      nodeId: id,
+      record: node.record,
+      end,
+      epochStarts: startsOf(node.log),
+      writtenSeq: end.seq,
+      syncedSeq: end.seq,
+      isLogSound: true,
+      timing: TIMING,
+      creditBytes: 1 << 20,
+      random: this.#options.random,
+      haste: () => 0,
+    });
+    const up = [...this.nodes.values()].filter((other) =>
+      other.isRunning && other !== node && !this.#isCut(id, other.id)
+    );
+    this.#perform(node, node.machine.start(this.nowMs, up.map((other) => other.id)));
+    for (const other of up) this.#step(other, { kind: "peerUp", peer: id, isNewSession: true });
+  }
+
+  /** Cuts the way between two nodes, both ways. */
+  cut(one: string, other: string): void {
+    this.#cut.add(`${one}>${other}`).add(`${other}>${one}`);
+    this.#flying = this.#flying.filter(({ from, to }) => !this.#isCut(from, to));
+    for (const [id, peer] of [[one, other], [other, one]] as const) {
+      if (this.#node(id).isRunning) this.#step(this.#node(id), { kind: "peerDown", peer });
+    }
+  }
+
+  heal(): void {
+    const pairs = [...this.#cut].map((pair) => pair.split(">") as [string, string]);
+    this.#cut.clear();
+    for (const [id, peer] of pairs) {
+      if (!this.#node(id).isRunning || !this.#node(peer).isRunning) continue;
+      this.#step(this.#node(id), { kind: "peerUp", peer, isNewSession: true });
+    }
+  }
+
+  /** Appends at `id` if it leads; answers the value. */
+  append(id: string): number | undefined {
+    const node = this.#node(id);
+    if (!node.isRunning || node.machine.role !== "leader") return undefined;
+    const value = ++this.#value;
+    node.log.push({ epoch: node.machine.epoch, value });
+    this.#step(node, { kind: "appended", end: endOf(node.log) });
+    return value;
+  }
+
+  transfer(): void {
+    const { leader } = this;
+    if (leader !== undefined) this.#step(this.#node(leader), { kind: "transfer" });
+  }
+
+  /** Lets a moment pass: timers, disks, feeds and messages get their turn. */
+  pass(ms: number): void {
+    this.nowMs += ms;
+    for (const node of this.nodes.values()) {
+      if (!node.isRunning) continue;
+      if (node.wakeMs !== undefined && node.wakeMs <= this.nowMs) {
+        node.wakeMs = undefined;
+        this.#step(node, { kind: "timer" });
+      }
+      if (this.#options.random() < 0.5) this.sync(node.id);
+      this.#feed(node);
+    }
+    const due = this.#flying.filter(({ atMs }) => atMs <= this.nowMs);
+    this.#flying = this.#flying.filter(({ atMs }) => atMs > this.nowMs);
+    for (const { from, to, message, entries } of due) {
+      const node = this.#node(to);
+      if (node.isRunning && !this.#isCut(from, to)) this.#receive(node, { from, message, entries });
+    }
+    this.check();
+  }
+
+  sync(id: string): void {
+    const node = this.#node(id);
+    if (node.syncedCount === node.log.length) return;
+    node.syncedCount = node.log.length;
+    this.#step(node, { kind: "written", seq: node.log.length });
+    this.#step(node, { kind: "synced", seq: node.log.length });
+  }
+
+  /** One leader an epoch; what was committed stays, everywhere, for ever. */
+  check(): void {
+    for (const node of this.nodes.values()) {
+      if (!node.isRunning) continue;
+      const { role, epoch, commit } = node.machine;
+      if (role === "leader") {
+        const known = this.leaders.get(epoch);
+        if (known !== undefined && known !== node.id) {
+          throw new Error(`${known} and ${node.id} both lead epoch ${epoch}`);
+        }
+        this.leaders.set(epoch, node.id);
+      }
+      for (let seq = 1; seq <= Math.min(commit, node.log.length); seq++) {
+        const entry = node.log[seq - 1]!;
+        const known = this.committed[seq - 1] ??= entry;
+        if (known.epoch === entry.epoch && known.value === entry.value) continue;
+        throw new Error(`entry ${seq} of ${node.id} is ${show(entry)}, committed was ${show(known)}`);
+      }
+    }
+  }
+
+  #isCut(from: string, to: string): boolean {
+    return this.#cut.has(`${from}>${to}`);
+  }
+
+  #receive(node: Node, { from, message, entries }: Omit<Flying, "to" | "atMs">): void {
+    const effects = node.machine.step({ kind: "received", from, message }, this.nowMs);
+    this.#perform(node, effects, entries);
+  }
+
+  #step(node: Node, input: MemberInput): void {
+    this.#perform(node, node.machine.step(input, this.nowMs));
+  }
+
+  #perform(node: Node, effects: readonly MemberEffect[], entries: readonly ModelEntry[] = []): void {
+    for (const effect of effects) {
+      switch (effect.kind) {
+        case "keep":
+          node.record = effect.record;
+          break;
+        case "truncate":
+          node.log.length = effect.nextSeq - 1;
+          node.syncedCount = Math.min(node.syncedCount, node.log.length);
+          break;
+        case "send":
+          this.#send(node.id, effect.to, effect.message);
+          break;
+        case "append":
+          node.log.push({ epoch: effect.epoch, value: 0 });
+          if (effect.seq !== node.log.length) throw new Error(`own entry ${effect.seq} at ${node.log.length}`);
+          break;
+        case "store":
+          this.#store(node, entries);
+          break;
+        case "feed":
+          node.feeds.set(effect.to, { requestId: effect.requestId, next: effect.from });
+          this.#sendEntries(node, effect.to, 0);
+          break;
+        case "stopFeed":
+          node.feeds.delete(effect.to);
+          break;
+        case "wake":
+          node.wakeMs = effect.atMs;
+          break;
+      }
+    }
+  }
+
+  #store(node: Node, entries: readonly ModelEntry[]): void {
+    const before = endOf(node.log).epoch;
+    const epochStarts: EpochStart[] = [];
+    let epoch = before;
+    for (const entry of entries) {
+      node.log.push(entry);
+      if (entry.epoch > epoch) epochStarts.push({ epoch: entry.epoch, seq: node.log.length });
+      epoch = entry.epoch;
+    }
+    this.#step(node, { kind: "stored", end: endOf(node.log), byteLength: entries.length, epochStarts });
+  }
+
+  #feed(node: Node): void {
+    for (const [to, feed] of node.feeds) {
+      if (feed.next <= node.log.length) this.#sendEntries(node, to, 1 + Math.floor(this.#options.random() * 4));
+    }
+  }
+
+  #sendEntries(node: Node, to: string, countMax: number): void {
+    const feed = node.feeds.get(to)!;
+    const entries = node.log.slice(feed.next - 1, feed.next - 1 + countMax);
+    const { epoch, commit, end } = node.machine;
+    const message: Entries = {
+      type: "entries",
+      channel: CHANNEL,
+      epoch,
+      requestId: feed.requestId,
+      from: feed.next,
+      epochBefore: node.log[feed.next - 2]?.epoch ?? 0,
+      end,
+      commit,
+      frames: new Uint8Array(entries.length),
+    };
+    feed.next += entries.length;
+    this.#send(node.id, to, message, entries);
+  }
+
+  #send(from: string, to: string, message: MemberMessage, entries: readonly ModelEntry[] = []): void {
+    if (this.#isCut(from, to) || !this.#node(to).isRunning) return;
+    const { random, lossShare = 0, doubleShare = 0 } = this.#options;
+    const count = random() < lossShare ? 0 : random() < doubleShare ? 2 : 1;
+    for (let copy = 0; copy < count; copy++) {
+      this.#flying.push({ from, to, message, entries, atMs: this.nowMs + 1 + random() * 20 });
+    }
+  }
+}
+
+function endOf(log: readonly ModelEntry[]): LogEnd {
+  return { seq: log.length, epoch: log.at(-1)?.epoch ?? 0 };
+}
+
+function startsOf(log: readonly ModelEntry[]): EpochStart[] {
+  return log.flatMap(({ epoch }, index) => epoch !== log[index - 1]?.epoch ? [{ epoch, seq: index + 1 }] : []);
+}
+
+function show({ epoch, value }: ModelEntry): string {
+  return `${value} of epoch ${epoch}`;
+}
