@@ -1,0 +1,202 @@
+// Which role a member has, and what makes it another one: who leads, who is followed, who is listened to. One of `leading` and
+// `following` at most is there at a time.
+
+import { assert } from "../lib/assert.ts";
+import { Election, type ElectionCause } from "./election.ts";
+import { Following } from "./following.ts";
+import { Leading } from "./leading.ts";
+import type { MemberContext } from "./member_context.ts";
+import { othersOf } from "./membership.ts";
+import type { Epoch } from "./position.ts";
+import type { LogEnd, Role } from "./replica_set.ts";
+
+/** How often a leader whose log has failed says that it leads no more, until somebody else does. */
+const FAILED_MS = 2_000;
+
+export class Roles {
+  readonly election: Election;
+  readonly #context: MemberContext;
+  #following: Following | undefined;
+  /** Whether the leader that is followed is heard, so that there is no need of another one. */
+  #isLeaderStanding = false;
+  #leading: Leading | undefined;
+  #failure: string | undefined;
+
+  constructor(context: MemberContext) {
+    this.#context = context;
+    this.election = new Election(context, {
+      isAble: () => this.#failure === undefined,
+      hasLeader: (candidate) => this.#hasLeader(candidate),
+      adopt: (epoch, reason) => this.adopt(epoch, reason),
+      unfollow: () => this.#unfollow(),
+      won: () => this.#lead(),
+    });
+  }
+
+  get leading(): Leading | undefined {
+    return this.#leading;
+  }
+
+  get following(): Following | undefined {
+    return this.#following;
+  }
+
+  /** Why the log can no longer be written, if so. */
+  get failure(): string | undefined {
+    return this.#failure;
+  }
+
+  /** Whether there is a leader that is heard, and not just the one who asks. */
+  #hasLeader(from: string): boolean {
+    if (this.#leading) return true;
+    return this.#isLeaderStanding && this.#following?.leader !== from;
+  }
+
+  #lead(): void {
+    const context = this.#context;
+    assert(context.record.votedFor === context.nodeId, "a leader has voted for itself");
+    this.election.end();
+    context.deadlines.clear("election");
+    context.enter("leader", context.nodeId);
+    this.#leading = new Leading(context);
+  }
+
+  /** The leader says that it is none any more. */
+  resigned(): void {
+    this.#unfollow();
+    this.#context.enter("replica", undefined);
+    this.election.arm("silence");
+  }
+
+  /** `leader` leads `epoch`, which is not below this node's. */
+  follow(leader: string, epoch: Epoch): void {
+    const context = this.#context;
+    assert(epoch > context.epoch || !this.#leading, `${leader} and this node both lead epoch ${epoch}`);
+    const isNew = epoch > context.epoch || this.#following === undefined;
+    assert(isNew || this.#following!.leader === leader, `${leader} and another node both lead epoch ${epoch}`);
+    this.#isLeaderStanding = true;
+    context.deadlines.clear("election");
+    if (!isNew) return;
+    if (epoch > context.epoch) this.adopt(epoch, `${leader} leads epoch ${epoch}`);
+    this.election.end();
+    this.#following = new Following(context, leader);
+    context.deadlines.clear("election");
+    this.#isLeaderStanding = true;
+    context.enter("replica", leader);
+  }
+
+  /** A later epoch has begun somewhere. */
+  adopt(epoch: Epoch, reason: string): void {
+    const context = this.#context;
+    if (this.#leading) this.stepDown(reason, { isSaid: false });
+    this.election.end();
+    this.#unfollow();
+    context.keep({ epoch, votedFor: "" });
+    context.enter(this.#restingRole, undefined);
+    this.election.arm("retry");
+  }
+
+  get #restingRole(): Role {
+    return this.#context.isVoter || this.#context.role === "replica" ? "replica" : "idle";
+  }
+
+  #unfollow(): void {
+    this.#following?.lost();
+    this.#following = undefined;
+    this.#isLeaderStanding = false;
+  }
+
+  stepDown(reason: string, { isSaid }: { isSaid: boolean }): void {
+    const context = this.#context;
+    this.#leading!.stop();
+    this.#leading = undefined;
+    context.tell({ event: "steppedDown", epoch: context.epoch, reason });
+    context.enter(this.#restingRole, undefined);
+    if (isSaid) this.#tellAll();
+  }
+
+  #leaderLost(cause: ElectionCause): void {
+    this.#isLeaderStanding = false;
+    this.election.arm(cause);
+  }
+
+  peerUp(id: string, isNewSession: boolean): void {
+    const context = this.#context;
+    context.up.add(id);
+    this.#leading?.peerUp(id, isNewSession);
+    if (this.#following?.leader === id) {
+      if (isNewSession) {
+        // What was asked over the session before is not answered any more.
+        this.#following.lost();
+        this.#leaderLost("retry");
+      } else {
+        this.#isLeaderStanding = true;
+        context.deadlines.clear("election");
+      }
+    } else if (!this.#leading && !this.#isLeaderStanding && !context.deadlines.has("election")) {
+      this.election.arm("retry");
+    }
+  }
+
+  peerDown(id: string): void {
+    this.#context.up.delete(id);
+    this.#leading?.peerDown(id);
+    if (this.#following?.leader === id) this.#leaderLost("silence");
+  }
+
+  /** Tells again whoever has not understood. */
+  settle(): void {
+    if (this.#leading) return this.#leading.settle();
+    this.election.ask();
+    if (this.#failure === undefined) return;
+    this.#tellAll();
+    this.#context.deadlines.set("settle", this.#context.nowMs + FAILED_MS);
+  }
+
+  #tellAll(): void {
+    const context = this.#context;
+    const state = context.state();
+    for (const id of othersOf(context.membership, context.nodeId)) context.send(id, state);
+  }
+
+  /** A write of this node was undone: what a leader has appended may be with others, or be gone. */
+  takenBack(end: LogEnd): void {
+    const context = this.#context;
+    if (end.seq >= context.end.seq) return;
+    context.history.truncate(end.seq + 1);
+    context.writtenSeq = Math.min(context.writtenSeq, end.seq);
+    context.syncedSeq = Math.min(context.syncedSeq, end.seq);
+    // Who is alone has shown them to nobody, and goes on unless the epoch's own first entry is gone.
+    const isUnseen = othersOf(context.membership, context.nodeId).length === 0;
+    if (this.#leading && !(isUnseen && context.history.startOf(context.epoch) !== undefined)) {
+      this.stepDown("its log could not be written", { isSaid: true });
+      this.election.arm("retry");
+    }
+    context.forgetMemberships();
+    this.#following?.takenBack();
+  }
+
+  logFailed(reason: string): void {
+    const context = this.#context;
+    if (this.#failure !== undefined) return;
+    this.#failure = reason;
+    context.beginDoubt(reason);
+    if (this.#leading) {
+      this.stepDown(reason, { isSaid: true });
+      context.deadlines.set("settle", context.nowMs + FAILED_MS);
+    }
+    this.election.end();
+    this.#unfollow();
+    context.deadlines.clear("election");
+    context.enter("idle", undefined);
+  }
+
+  /** A leader that is no voter any more goes once that is committed. */
+  leaveIfRemoved(): void {
+    const context = this.#context;
+    if (!this.#leading || context.isVoter) return;
+    if (context.record.memberships.at(-1)!.seq <= context.commit) {
+      this.stepDown("it is no voter any more", { isSaid: true });
+    }
+  }
+}
