@@ -15,6 +15,7 @@ export class LogWatch {
   #toldSeq: Seq;
   #toldWritten: Seq;
   #toldSynced: Seq;
+  #failure: StoreError | undefined;
   #isFailureTold = false;
   #isStopped = false;
   /** Ends the waits, where they wait for what will not come. */
@@ -37,9 +38,15 @@ export class LogWatch {
     return this.#log.tail.nextSeq === this.#end.seq + 1;
   }
 
+  /** Why the last write failed, until something is appended again. */
+  get failure(): StoreError | undefined {
+    return this.#failure;
+  }
+
   /** The log was appended to; `isTold`: the machine knows. */
   appended(tail: LogTail, isTold: boolean): void {
     this.#end = endOf(tail);
+    this.#failure = undefined;
     if (isTold) this.#toldSeq = this.#end.seq;
   }
 
@@ -101,7 +108,8 @@ export class LogWatch {
         await mark.reached(mark.value + 1, this.#waits.signal);
       } catch (error) {
         // A write that failed, or a truncation; where it is the end, nothing comes after it.
-        if (error instanceof StoreError && (this.#log.fence || error.code === "closed")) return this.#onChange();
+        if (error instanceof StoreError) this.#failure = error;
+        if (this.#log.fence || this.#failure?.code === "closed") return this.#onChange();
       }
       if (!this.#isStopped) this.#onChange();
     }

@@ -3,17 +3,14 @@
 // machine hears of what its log does before it hears of anything else; a queue that is full hands back what came.
 
 import type { Environment } from "../core/environment.ts";
-import { Inbox, ORDINARY_ITEMS_MAX, URGENT_ITEMS_MAX } from "../core/inbox.ts";
 import type { MemberProgress } from "../core/leading.ts";
 import type { MemberMachine } from "../core/member.ts";
 import type { Epoch, Seq } from "../core/position.ts";
 import type { PeerPort } from "../core/peer_port.ts";
 import type {
   DropReason,
-  Entries,
   MemberEffect,
   MemberEvent,
-  MemberInput,
   MemberMessage,
   Membership,
   MembershipEntry,
@@ -23,17 +20,14 @@ import { type Deferred, deferred } from "../lib/deferred.ts";
 import { Watermark } from "../lib/watermark.ts";
 import type { Log } from "../log/log_store.ts";
 import { StoreError } from "../log/store_error.ts";
-import { ProtocolError } from "../wire/protocol_error.ts";
-import { type AchievedLevel, Leadership } from "./leadership.ts";
+import { FrameIntake } from "./frame_intake.ts";
+import { type Achieved, type AchievedOptions, Leadership } from "./leadership.ts";
 import { LogWatch } from "./log_watch.ts";
 import { MemberAppender } from "./member_appender.ts";
 import { MemberError } from "./member_error.ts";
-import { MemberFeed } from "./member_feed.ts";
-import { type ReceivedFrames, verifyFrames } from "./member_frames.ts";
+import { MemberFeeds } from "./member_feeds.ts";
+import { MemberInputs } from "./member_inputs.ts";
 import type { KeptRecords } from "./member_record.ts";
-
-/** Hand-overs and changes of membership that may wait. */
-const COMMANDS_MAX = 16;
 
 export interface MemberHost {
   readonly nodeId: string;
@@ -49,22 +43,6 @@ export interface MemberHost {
   readonly onError: (error: unknown) => void;
 }
 
-interface Received {
-  readonly from: string;
-  readonly message: MemberMessage;
-}
-
-interface PeerChange {
-  readonly isUp: boolean;
-  readonly isNewSession: boolean;
-}
-
-/** What was asked of this member; gives the input for the machine, or throws why there is none. */
-interface Asked {
-  readonly input: () => MemberInput;
-  readonly taken: Deferred<void>;
-}
-
 export class Member {
   readonly channel: string;
   readonly log: Log;
@@ -74,20 +52,14 @@ export class Member {
   readonly #host: MemberHost;
   readonly #watch: LogWatch;
   readonly #appender: MemberAppender;
-  readonly #inbox: Inbox<Received>;
-  readonly #feeds = new Map<string, MemberFeed>();
-  readonly #peerChanges = new Map<string, PeerChange>();
+  readonly #intake: FrameIntake;
+  readonly #inputs: MemberInputs;
+  readonly #feeds: MemberFeeds;
   readonly #ended = deferred<void>();
-  #asked: Asked[] = [];
   /** Effects that are still to be performed. */
   #effects: MemberEffect[] = [];
-  /** Frames that are verified and not in the log yet. */
-  #storing: { readonly received: ReceivedFrames; isFound: boolean } | undefined;
-  #refusal: string | undefined;
   #leadership: Leadership | undefined;
   #transfer: Deferred<void> | undefined;
-  #isTimerDue = false;
-  #cancelTimer = () => {};
   #isRunning = false;
   #isStopping = false;
   #isOver = false;
@@ -99,13 +71,19 @@ export class Member {
     this.#machine = machine;
     this.#host = host;
     this.commit = new Watermark(machine.commit);
-    this.#inbox = new Inbox({
-      urgentItemsMax: URGENT_ITEMS_MAX,
-      ordinaryItemsMax: ORDINARY_ITEMS_MAX,
-      ordinaryBytesMax: host.entriesBytesMax,
+    const { environment, entryBytesMax, entriesBytesMax, portOf } = host;
+    const onInput = () => this.#wake();
+    this.#inputs = new MemberInputs({ clock: environment.clock, entriesBytesMax, onInput });
+    const watch = this.#watch = new LogWatch(log, onInput);
+    this.#appender = new MemberAppender(log, { watch, environment });
+    this.#intake = new FrameIntake(log, { watch, environment, entryBytesMax });
+    this.#feeds = new MemberFeeds({
+      channel: this.channel,
+      log,
+      portOf,
+      commit: () => this.commit.value,
+      onError: (error) => this.#feedFailed(error),
     });
-    this.#watch = new LogWatch(log, () => this.#wake());
-    this.#appender = new MemberAppender(log, { watch: this.#watch, environment: host.environment });
   }
 
   get role(): Role {
@@ -178,25 +156,11 @@ export class Member {
    */
   async achieved(
     { epoch, seq }: { readonly epoch: Epoch; readonly seq: Seq },
-    options: { level: AchievedLevel; isSynced: boolean; signal?: AbortSignal; timeoutMs?: number },
-  ): Promise<{ copies: number; synced: number }> {
+    options: AchievedOptions,
+  ): Promise<Achieved> {
     const leadership = this.#leadership;
     if (!leadership || leadership.epoch !== epoch) throw this.#lostLeadership(epoch);
-    const { level, isSynced, signal, timeoutMs } = options;
-    const { clock } = this.#host.environment;
-    const until = new AbortController();
-    const late = () => until.abort(new MemberError("timeout", `entry ${seq} is not ${level} within ${timeoutMs} ms`));
-    const cancel = timeoutMs === undefined ? () => {} : clock.schedule(timeoutMs, late);
-    const abort = () => until.abort(signal!.reason);
-    if (signal?.aborted) abort();
-    signal?.addEventListener("abort", abort, { once: true });
-    try {
-      await leadership.reached(seq, { level, isSynced, signal: until.signal });
-    } finally {
-      cancel();
-      signal?.removeEventListener("abort", abort);
-    }
-    return leadership.copiesOf(seq);
+    return await leadership.achieved(seq, { ...options, clock: this.#host.environment.clock });
   }
 
   /**
@@ -204,15 +168,16 @@ export class Member {
    * @throws MemberError `not-leader`, `refused` where nobody can take over or has done so in time.
    */
   async transfer(to?: string): Promise<void> {
-    await this.#ask(() => {
+    let transfer: Deferred<void> | undefined;
+    await this.#inputs.ask(() => {
       this.#checkLeads();
       const others = this.membership.voters.filter((id) => id !== this.#host.nodeId);
       if (to !== undefined && !others.includes(to)) throw new MemberError("refused", `${to} is not another voter`);
       if (others.length === 0) throw new MemberError("refused", "there is no other voter");
-      this.#transfer ??= deferred<void>();
+      transfer = this.#transfer ??= deferred<void>();
       return { kind: "transfer", ...(to === undefined ? {} : { to }) };
     });
-    await this.#transfer?.promise;
+    await transfer!.promise;
   }
 
   /**
@@ -221,14 +186,16 @@ export class Member {
    */
   async change(membership: Membership, options: { timeoutMs?: number } = {}): Promise<void> {
     const sorted = { voters: [...membership.voters].sort(), observers: [...membership.observers].sort() };
-    await this.#ask(() => {
+    let position = { epoch: 0, seq: 0 };
+    await this.#inputs.ask(() => {
       this.#checkLeads();
       const fault = this.#machine.changeFault(sorted);
       if (fault !== undefined) throw new MemberError("refused", fault);
+      // The machine knows of all that is appended, and its own entry is the next.
+      position = { epoch: this.epoch, seq: this.#machine.end.seq + 1 };
       return { kind: "change", membership: sorted };
     });
-    const { epoch, seq } = this.memberships.at(-1)!;
-    await this.achieved({ epoch, seq }, { level: "quorum", isSynced: true, ...options });
+    await this.achieved(position, { level: "quorum", isSynced: true, ...options });
   }
 
   /** Resolves once it takes part no more, whether it was stopped or could not go on. */
@@ -244,30 +211,21 @@ export class Member {
 
   /** A message of a node that is proven to be `from`; where there is no room for it, it is dropped and counted. */
   receive(from: string, message: MemberMessage): void {
-    if (this.#isStopping) return;
-    const item = { from, message };
-    const isTaken = isUrgent(message)
-      ? this.#inbox.offerUrgent(item)
-      : this.#inbox.offer(item, message.type === "entries" ? message.frames.byteLength : 0);
-    if (!isTaken) this.#host.onDrop("queue-full");
-    this.#wake();
+    if (!this.#inputs.receive(from, message)) this.#host.onDrop("queue-full");
   }
 
   peerUp(peer: string, isNewSession: boolean): void {
-    const waiting = this.#peerChanges.get(peer);
-    this.#peerChanges.set(peer, { isUp: true, isNewSession: isNewSession || waiting?.isNewSession === true });
-    this.#wake();
+    this.#inputs.peer(peer, { isUp: true, isNewSession });
   }
 
   peerDown(peer: string): void {
-    const isNewSession = this.#peerChanges.get(peer)?.isNewSession === true;
-    this.#peerChanges.set(peer, { isUp: false, isNewSession });
-    this.#wake();
+    this.#inputs.peer(peer, { isUp: false, isNewSession: false });
   }
 
   /** Takes part no more; resolves once nothing is under way. The log stays open. Harmless when repeated. */
   stop(): Promise<void> {
     this.#isStopping = true;
+    this.#inputs.close(this.#closed());
     this.#wake();
     return this.#ended.promise;
   }
@@ -283,7 +241,7 @@ export class Member {
   }
 
   #checkLeads(): Leadership {
-    if (this.#isStopping || this.#isOver) throw new MemberError("closed", `this node has left channel ${this.channel}`);
+    if (this.#isStopping || this.#isOver) throw this.#closed();
     if (!this.#leads) throw this.#notLeader();
     return this.#leadership!;
   }
@@ -298,18 +256,8 @@ export class Member {
     return new MemberError("lost-leadership", `this node leads ${this.channel} in epoch ${epoch} no more`, options);
   }
 
-  /** Resolves once the machine has taken the input. @throws what `input` throws, MemberError `busy` or `closed`. */
-  #ask(input: () => MemberInput): Promise<void> {
-    if (this.#isStopping || this.#isOver) {
-      return Promise.reject(new MemberError("closed", `this node has left channel ${this.channel}`));
-    }
-    if (this.#asked.length >= COMMANDS_MAX) {
-      return Promise.reject(new MemberError("busy", `${COMMANDS_MAX} requests wait for ${this.channel}`));
-    }
-    const taken = deferred<void>();
-    this.#asked.push({ input, taken });
-    this.#wake();
-    return taken.promise;
+  #closed(): MemberError {
+    return new MemberError("closed", `this node has left channel ${this.channel}`);
   }
 
   #wake(): void {
@@ -326,11 +274,11 @@ export class Member {
         if (waiting) await waiting;
         if (effect) continue;
         this.#noteProgress();
-        const input = this.#isStopping ? undefined : this.#next();
+        const input = this.#isStopping ? undefined : this.#intake.next() ?? this.#watch.next() ?? this.#inputs.next();
         if (!input) break;
         this.#take(this.#machine.step(input, this.#nowMs));
       }
-      if (this.#isStopping) this.#end(new MemberError("closed", `this node has left channel ${this.channel}`));
+      if (this.#isStopping) this.#end(this.#closed());
     } catch (error) {
       // Whoever cannot keep what it has promised takes part no more.
       this.#end(error);
@@ -348,33 +296,6 @@ export class Member {
     }
   }
 
-  /** The next input, most pressing first. */
-  #next(): MemberInput | undefined {
-    if (this.#refusal !== undefined) return this.#refused();
-    if (this.#storing) return this.#stored();
-    const ofLog = this.#watch.next();
-    if (ofLog) return ofLog;
-    for (const [peer, { isUp, isNewSession }] of this.#peerChanges) {
-      this.#peerChanges.delete(peer);
-      return isUp ? { kind: "peerUp", peer, isNewSession } : { kind: "peerDown", peer };
-    }
-    if (this.#isTimerDue) {
-      this.#isTimerDue = false;
-      return { kind: "timer" };
-    }
-    for (let asked = this.#asked.shift(); asked; asked = this.#asked.shift()) {
-      try {
-        const input = asked.input();
-        asked.taken.resolve();
-        return input;
-      } catch (error) {
-        asked.taken.reject(error);
-      }
-    }
-    const received = this.#inbox.take();
-    return received && { kind: "received", ...received };
-  }
-
   /** Performs one effect; answers what has to be awaited before the next. */
   #perform(effect: MemberEffect): Promise<void> | undefined {
     switch (effect.kind) {
@@ -388,17 +309,16 @@ export class Member {
       case "append":
         return this.#appendOwn();
       case "store":
-        return this.#verify(effect.message);
-      case "feed":
-        return this.#feed(effect);
-      case "credit": {
-        const feed = this.#feeds.get(effect.to);
-        if (feed?.requestId === effect.requestId) feed.grant(effect.creditLimit);
+        this.#intake.take(effect.message);
         return;
-      }
+      case "feed":
+        if (this.#leads) this.#feeds.start(effect, this.epoch);
+        return;
+      case "credit":
+        this.#feeds.grant(effect.to, effect);
+        return;
       case "stopFeed":
-        this.#feeds.get(effect.to)?.stop();
-        this.#feeds.delete(effect.to);
+        this.#feeds.stop(effect.to);
         return;
       case "commit":
         this.commit.advance(effect.seq);
@@ -409,7 +329,8 @@ export class Member {
         }
         return;
       case "wake":
-        return this.#setTimer(effect.atMs);
+        this.#inputs.setTimer(effect.atMs);
+        return;
       case "drop":
         this.#host.onDrop(effect.reason);
         return;
@@ -433,73 +354,15 @@ export class Member {
     try {
       this.#appender.release();
     } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
+      if (!this.log.fence && !this.log.damage) throw error;
       this.#appender.clear();
     }
   }
 
-  #verify(message: Entries): undefined {
-    const { environment, entryBytesMax } = this.#host;
-    try {
-      const received = verifyFrames(message, { after: this.log.tail, environment, entryBytesMax });
-      this.#storing = { received, isFound: received.memberships.length === 0 };
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      this.#refusal = error.message;
-    }
-  }
-
-  /** Memberships are kept before their entries are written; then the frames go into the log. */
-  #stored(): MemberInput {
-    const { received: { run, memberships }, isFound } = this.#storing!;
-    if (!isFound) {
-      this.#storing!.isFound = true;
-      return { kind: "found", memberships };
-    }
-    this.#storing = undefined;
-    try {
-      this.log.append(run);
-    } catch (error) {
-      return { kind: "refused", reason: error instanceof Error ? error.message : String(error) };
-    }
-    this.#watch.appended(run.tail, true);
-    const { tail: { nextSeq, epoch }, byteLength, epochStarts } = run;
-    return { kind: "stored", end: { seq: nextSeq - 1, epoch }, byteLength, epochStarts };
-  }
-
-  #refused(): MemberInput {
-    const reason = this.#refusal!;
-    this.#refusal = undefined;
-    return { kind: "refused", reason };
-  }
-
-  #feed({ to, requestId, from, creditLimit }: Extract<MemberEffect, { kind: "feed" }>): undefined {
-    this.#feeds.get(to)?.stop();
-    this.#feeds.delete(to);
-    const port = this.#host.portOf(to);
-    if (!port || !this.#leads) return;
-    const { channel, log } = this;
-    const latest = () => {
-      const { nextSeq, epoch } = log.tail;
-      return { end: { seq: nextSeq - 1, epoch }, commit: this.commit.value };
-    };
-    const feed = new MemberFeed({ channel, log, port, epoch: this.epoch, requestId, from, creditLimit, latest });
-    this.#feeds.set(to, feed);
-    feed.run().catch((error) => {
-      // Damage is found by reading; the machine hears of it as of all that its log does.
-      if (log.damage || log.fence) this.#wake();
-      else if (!(error instanceof StoreError)) this.#host.onError(error);
-    });
-  }
-
-  #setTimer(atMs: number | undefined): undefined {
-    this.#cancelTimer();
-    this.#cancelTimer = () => {};
-    if (atMs === undefined) return;
-    this.#cancelTimer = this.#host.environment.clock.schedule(Math.max(0, atMs - this.#nowMs), () => {
-      this.#isTimerDue = true;
-      this.#wake();
-    });
+  #feedFailed(error: unknown): void {
+    // Damage is found by reading; the machine hears of it as of all that its log does.
+    if (this.log.damage || this.log.fence) this.#wake();
+    else if (!(error instanceof StoreError)) this.#host.onError(error);
   }
 
   /** All effects are performed: whoever waits for what they have achieved is told. */
@@ -514,9 +377,8 @@ export class Member {
   #endLeadership(): void {
     const leadership = this.#leadership!;
     this.#leadership = undefined;
-    leadership.end(this.#lostLeadership(leadership.epoch, this.log.fence));
-    for (const feed of this.#feeds.values()) feed.stop();
-    this.#feeds.clear();
+    leadership.end(this.#lostLeadership(leadership.epoch, this.log.fence ?? this.#watch.failure));
+    this.#feeds.stopAll();
     this.#transfer?.resolve();
     this.#transfer = undefined;
   }
@@ -525,20 +387,11 @@ export class Member {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#watch.stop();
-    this.#cancelTimer();
-    this.#inbox.clear();
+    this.#inputs.close(reason);
     this.#appender.clear();
-    this.#peerChanges.clear();
     this.#effects = [];
-    this.#storing = undefined;
     if (this.#leadership) this.#endLeadership();
-    for (const { taken } of this.#asked.splice(0)) taken.reject(reason);
     this.commit.failWaiters(reason);
     this.#ended.resolve();
   }
-}
-
-/** Messages of elections and refusals go before entries and what is about them. */
-function isUrgent({ type }: MemberMessage): boolean {
-  return type !== "entries" && type !== "feedAck" && type !== "feedRequest";
 }

@@ -4,18 +4,15 @@ import type { Crc32 } from "../core/environment.ts";
 import type { LogEnd, MemberRecord, Membership, MembershipEntry } from "../core/replica_set.ts";
 import { MEMBERSHIPS_MAX } from "../core/replica_set.ts";
 import type { Log } from "../log/log_store.ts";
+import type { MemberStore } from "../log/member_store.ts";
 import { StoreError } from "../log/store_error.ts";
 import { ENTRY_BYTES_CEILING } from "../wire/frame.ts";
 import { walkFrames } from "../wire/frame_run.ts";
 import { SLICE_BYTES_MAX } from "./log_reader.ts";
 import { membershipEntry } from "./member_frames.ts";
 
-/** Where records are kept (log/member_store.ts). */
-export interface KeptRecords {
-  get(channel: string): MemberRecord | undefined;
-  /** Resolves once it is durable. */
-  put(record: MemberRecord): Promise<void>;
-}
+/** Where records are kept. */
+export type KeptRecords = Pick<MemberStore, "get" | "put">;
 
 export interface FirstRecordOptions {
   readonly channel: string;
