@@ -42,8 +42,8 @@ export type ProducerVerdict =
   | { readonly kind: "duplicate"; readonly firstSeq: Seq; readonly lastSeq: Seq; readonly epoch: Epoch }
   /** Only its first `kept` entries are in the log: the others are to be appended under the same triple. */
   | { readonly kind: "cutOff"; readonly firstSeq: Seq; readonly kept: number }
-  /** It is in the log, but longer ago than places are remembered. */
-  | { readonly kind: "stale"; readonly lastProducerSeq: number }
+  /** It is in the log before entry `beforeSeq`, where exactly is no longer remembered. */
+  | { readonly kind: "stale"; readonly beforeSeq: Seq }
   /** The triple was used for an append of `count` entries: the producer has given its number to two appends. */
   | { readonly kind: "mismatch"; readonly count: number }
   /** The producer has begun a new life. */
@@ -133,7 +133,7 @@ export class Producers {
       return seq === expectedSeq ? { kind: "new" } : { kind: "gap", expectedSeq };
     }
     const place = state.places.find(({ producerSeq }) => producerSeq === seq);
-    if (place === undefined) return { kind: "stale", lastProducerSeq: last.producerSeq };
+    if (place === undefined) return { kind: "stale", beforeSeq: state.places[0]!.firstSeq };
     if (place.count !== count) return { kind: "mismatch", count: place.count };
     const { firstSeq, lastSeq, kept } = place;
     if (isCutOff(place)) return { kind: "cutOff", firstSeq, kept };
