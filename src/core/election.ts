@@ -41,10 +41,11 @@ export class Election {
     const context = this.#context;
     const { timing: { electionMsMin, electionMsMax }, random, haste } = context.options;
     context.deadlines.clear("election");
-    if (!context.isVoter || context.role === "leader" || !this.#host.isAble()) return;
+    if (!context.mayStand || context.role === "leader" || !this.#host.isAble()) return;
     if (!hasMajority(context.membership, (id) => context.isUp(id))) return;
     const spreadMs = (electionMsMax - electionMsMin) * random() * (1 - HASTE_SHARE * haste());
-    const isAlone = context.membership.voters.length === 1;
+    const { voters } = context.membership;
+    const isAlone = voters.length === 1 && voters[0] === context.nodeId;
     const delayMs = isAlone && cause !== "retry" ? 0 : cause === "silence" ? spreadMs : electionMsMin + spreadMs;
     context.deadlines.set("election", context.nowMs + delayMs);
   }
@@ -52,7 +53,7 @@ export class Election {
   /** Asks for votes, or whether they would be given. */
   stand({ isPreVote, isTransfer }: { isPreVote: boolean; isTransfer: boolean }): void {
     const context = this.#context;
-    if (!context.isVoter || !this.#host.isAble()) return;
+    if (!context.mayStand || !this.#host.isAble()) return;
     this.#host.unfollow();
     const epoch = context.epoch + 1;
     if (!isPreVote) context.keep({ epoch, votedFor: context.nodeId });

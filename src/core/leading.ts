@@ -95,7 +95,7 @@ export class Leading {
     // What was fed and acked stands: the peer may only be slow, and a new session begins with a new request.
     const progress = this.#progress.get(id);
     if (!progress) return;
-    if (progress.leavingSeq !== undefined) this.#progress.delete(id);
+    if (progress.leavingSeq !== undefined) this.#forget(progress);
     this.checkQuorum();
   }
 
@@ -281,12 +281,16 @@ export class Leading {
     for (const progress of [...this.#progress.values()]) {
       if (isMember(membership, progress.id)) continue;
       progress.leavingSeq ??= end.seq;
-      if (!up.has(progress.id)) this.#progress.delete(progress.id);
+      if (!up.has(progress.id)) this.#forget(progress);
     }
   }
 
   #forgetIfLeft(progress: Progress): void {
     if (progress.leavingSeq === undefined || progress.commit < progress.leavingSeq) return;
+    this.#forget(progress);
+  }
+
+  #forget(progress: Progress): void {
     this.#stopFeed(progress);
     this.#progress.delete(progress.id);
   }

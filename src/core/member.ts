@@ -10,6 +10,7 @@
 // Invariants: one vote an epoch, kept before it is given; one leader an epoch; commit and epoch never go back; nothing that is
 // committed is truncated; whoever may have lost entries counts only where everybody agrees.
 
+import { isUpToDate } from "./epoch_history.ts";
 import type { MemberProgress } from "./leading.ts";
 import { MemberContext, type MemberOptions } from "./member_context.ts";
 import { isMember } from "./membership.ts";
@@ -167,9 +168,7 @@ export class MemberMachine {
   #received(from: string, message: MemberMessage): void {
     const context = this.#context;
     if (this.#roles.failure !== undefined) return this.#receivedFailed(from, message);
-    const isFromLeader = message.type === "entries" || (message.type === "memberState" && message.role === "leader");
-    // A leader may have been chosen by a membership that this node has not heard of yet.
-    if (!isFromLeader && message.type !== "feedNack" && !isMember(context.membership, from)) {
+    if (!isMember(context.membership, from) && !this.#isOfUnknownMember(from, message)) {
       // Who is just leaving still says how far it has come.
       if (message.type === "feedAck" && this.#roles.leading) return this.#roles.leading.acked(from, message);
       return context.drop("not-member", from, message.type);
@@ -202,10 +201,20 @@ export class MemberMachine {
     }
   }
 
+  /**
+   * Whether a message may be of a member that this node has not heard of yet: of a leader, also of one on its way out, or of a
+   * candidate whose log has more than this one, and so perhaps the entry that makes it a member.
+   */
+  #isOfUnknownMember(from: string, message: MemberMessage): boolean {
+    if (from === this.#roles.following?.leader || message.type === "entries") return true;
+    if (message.type === "memberState") return message.role === "leader";
+    return message.type === "voteRequest" && isUpToDate(message.end, this.#context.end);
+  }
+
   /** A node whose log has failed takes no part; others have understood once they have gone on without it. */
   #receivedFailed(from: string, message: MemberMessage): void {
     const context = this.#context;
-    if (message.type === "memberState" && message.epoch > context.epoch) context.deadlines.clear("settle");
+    if (message.type === "memberState" && message.epoch > context.epoch) this.#roles.understood();
     context.drop("not-member", from, message.type);
   }
 
@@ -265,6 +274,6 @@ export class MemberMachine {
   }
 
   #membershipChanged(): void {
-    if (!this.#context.isVoter) this.#context.deadlines.clear("election");
+    if (!this.#context.mayStand) this.#context.deadlines.clear("election");
   }
 }

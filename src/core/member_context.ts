@@ -96,6 +96,18 @@ export class MemberContext {
     return this.membership.voters.includes(this.nodeId);
   }
 
+  /**
+   * Whether it may stand for election. Whoever has the entry that takes it out still may until that is committed: the others may
+   * not have it, and then cannot win against it.
+   */
+  get mayStand(): boolean {
+    if (this.isVoter) return true;
+    const { memberships } = this.record;
+    const firstOpen = memberships.findIndex(({ seq }) => seq > this.commit);
+    return firstOpen > 0 &&
+      memberships.slice(firstOpen - 1).some(({ membership }) => membership.voters.includes(this.nodeId));
+  }
+
   isUp(id: string): boolean {
     return id === this.nodeId || this.up.has(id);
   }

@@ -10,8 +10,9 @@ import { othersOf } from "./membership.ts";
 import type { Epoch } from "./position.ts";
 import type { LogEnd, Role } from "./replica_set.ts";
 
-/** How often a leader whose log has failed says that it leads no more, until somebody else does. */
-const FAILED_MS = 2_000;
+/** A leader that gives up says so again after so long and so often, unless somebody else leads by then. */
+const RESIGN_MS = 1_000;
+const RESIGNS_MAX = 20;
 
 export class Roles {
   readonly election: Election;
@@ -21,6 +22,8 @@ export class Roles {
   #isLeaderStanding = false;
   #leading: Leading | undefined;
   #failure: string | undefined;
+  /** How often it is still to be said that this node leads no more. */
+  #resigns = 0;
 
   constructor(context: MemberContext) {
     this.#context = context;
@@ -76,6 +79,7 @@ export class Roles {
     assert(isNew || this.#following!.leader === leader, `${leader} and another node both lead epoch ${epoch}`);
     this.#isLeaderStanding = true;
     context.deadlines.clear("election");
+    this.understood();
     if (!isNew) return;
     if (epoch > context.epoch) this.adopt(epoch, `${leader} leads epoch ${epoch}`);
     this.election.end();
@@ -91,6 +95,7 @@ export class Roles {
     if (this.#leading) this.stepDown(reason, { isSaid: false });
     this.election.end();
     this.#unfollow();
+    this.understood();
     context.keep({ epoch, votedFor: "" });
     context.enter(this.#restingRole, undefined);
     this.election.arm("retry");
@@ -112,7 +117,9 @@ export class Roles {
     this.#leading = undefined;
     context.tell({ event: "steppedDown", epoch: context.epoch, reason });
     context.enter(this.#restingRole, undefined);
-    if (isSaid) this.#tellAll();
+    if (!isSaid) return;
+    this.#resigns = RESIGNS_MAX;
+    this.#resign();
   }
 
   #leaderLost(cause: ElectionCause): void {
@@ -148,15 +155,21 @@ export class Roles {
   settle(): void {
     if (this.#leading) return this.#leading.settle();
     this.election.ask();
-    if (this.#failure === undefined) return;
-    this.#tellAll();
-    this.#context.deadlines.set("settle", this.#context.nowMs + FAILED_MS);
+    if (this.#resigns > 0) this.#resign();
   }
 
-  #tellAll(): void {
+  /** Somebody else leads, or will: there is no need to resign any more. */
+  understood(): void {
+    this.#resigns = 0;
+  }
+
+  /** Says that this node leads no more; again later, since nobody else can tell. */
+  #resign(): void {
     const context = this.#context;
     const state = context.state();
     for (const id of othersOf(context.membership, context.nodeId)) context.send(id, state);
+    this.#resigns--;
+    if (this.#resigns > 0) context.deadlines.set("settle", context.nowMs + RESIGN_MS);
   }
 
   /** A write of this node was undone: what a leader has appended may be with others, or be gone. */
@@ -181,10 +194,7 @@ export class Roles {
     if (this.#failure !== undefined) return;
     this.#failure = reason;
     context.beginDoubt(reason);
-    if (this.#leading) {
-      this.stepDown(reason, { isSaid: true });
-      context.deadlines.set("settle", context.nowMs + FAILED_MS);
-    }
+    if (this.#leading) this.stepDown(reason, { isSaid: true });
     this.election.end();
     this.#unfollow();
     context.deadlines.clear("election");
@@ -196,6 +206,7 @@ export class Roles {
     const context = this.#context;
     if (!this.#leading || context.isVoter) return;
     if (context.record.memberships.at(-1)!.seq <= context.commit) {
+      this.#leading.transfer(undefined);
       this.stepDown("it is no voter any more", { isSaid: true });
     }
   }

@@ -30,8 +30,12 @@ function describeCluster({ nodes }: MemberCluster): string {
   }).join("\n");
 }
 
-function allCommitted({ nodes }: MemberCluster): boolean {
-  const running = [...nodes.values()].filter(({ isRunning }) => isRunning);
+/** Whether all members that run have the same and hold it to be committed. */
+function allCommitted({ nodes, leader }: MemberCluster): boolean {
+  if (leader === undefined) return false;
+  const { voters, observers } = nodes.get(leader)!.machine.membership;
+  const members = [...voters, ...observers];
+  const running = [...nodes.values()].filter(({ id, isRunning }) => isRunning && members.includes(id));
   const { length } = running[0]!.log;
   return running.every(({ machine, log }) => log.length === length && machine.commit === length);
 }
@@ -100,6 +104,30 @@ describe("MemberMachine", () => {
     passUntil(cluster, () => cluster.leader !== undefined && allCommitted(cluster));
   });
 
+  test("a set of one grows to three, and goes on without the one it began with", () => {
+    const cluster = new MemberCluster({ ids: ["a", "b", "c"], voters: ["a"], random: randomOf(7) });
+    expect(cluster.leader).toBe("a");
+    for (const id of ["b", "c"]) {
+      passUntil(cluster, () => cluster.change(({ voters, observers }) => ({ voters, observers: [...observers, id] })));
+      passUntil(cluster, () => cluster.change(({ voters }) => ({ voters: [...voters, id], observers: [] })));
+      passUntil(cluster, () => cluster.nodes.get(id)!.machine.membership.voters.includes(id));
+    }
+    passUntil(cluster, () => allCommitted(cluster));
+    cluster.crash("a");
+    passUntil(cluster, () => cluster.leader !== undefined && cluster.leader !== "a");
+    passUntil(cluster, () => allCommitted(cluster));
+  });
+
+  test("a leader that is taken out of the set goes once that is committed", () => {
+    const cluster = new MemberCluster({ ids: ["a", "b", "c"], random: randomOf(8) });
+    passUntil(cluster, () => allCommitted(cluster) && cluster.committed.length > 0);
+    const first = cluster.leader!;
+    const rest = ["a", "b", "c"].filter((id) => id !== first);
+    passUntil(cluster, () => cluster.change(() => ({ voters: rest, observers: [] })));
+    passUntil(cluster, () => cluster.leader !== undefined && cluster.leader !== first);
+    expect(cluster.nodes.get(first)!.machine.role).not.toBe("leader");
+  });
+
   test("random crashes, cuts, losses and repeats: nothing committed is lost, and all agree in the end", () => {
     const seeds = Number(globalThis.process?.env?.["MEMBER_SEEDS"] ?? 150);
     const first = Number(globalThis.process?.env?.["MEMBER_SEED"] ?? 1);
@@ -107,16 +135,28 @@ describe("MemberMachine", () => {
       try {
         storm(seed);
       } catch (error) {
+        console.log(traced.trace.filter((line) => !line.includes("electionStarted")).slice(-40).join("\n"));
         throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error });
       }
     }
   });
 });
 
+/** Takes `id` out of the set, or into it: first as an observer, then as a voter. */
+function changeOne(cluster: MemberCluster, id: string): void {
+  cluster.change(({ voters, observers }) => {
+    if (voters.includes(id)) return { voters: voters.filter((other) => other !== id), observers };
+    if (!observers.includes(id)) return { voters, observers: [...observers, id] };
+    return { voters: [...voters, id], observers: observers.filter((other) => other !== id) };
+  });
+}
+
+let traced: MemberCluster;
 function storm(seed: number): void {
   const random = randomOf(seed);
   const ids = random() < 0.5 ? ["a", "b", "c"] : ["a", "b", "c", "d", "e"];
   const cluster = new MemberCluster({ ids, random, lossShare: random() * 0.3, doubleShare: random() * 0.2 });
+  traced = cluster;
   passUntil(cluster, () => cluster.leader !== undefined, 60_000);
   const anyone = () => ids[Math.floor(random() * ids.length)]!;
   for (let step = 0; step < 600; step++) {
@@ -126,6 +166,7 @@ function storm(seed: number): void {
     else if (chance < 0.06) cluster.cut(anyone(), anyone());
     else if (chance < 0.08) cluster.heal();
     else if (chance < 0.09) cluster.transfer();
+    else if (chance < 0.11) changeOne(cluster, anyone());
     else if (chance < 0.4 && cluster.leader !== undefined) cluster.append(anyone());
     cluster.pass(1 + random() * 40);
   }

@@ -10,12 +10,14 @@ import type {
   MemberInput,
   MemberMessage,
   MemberRecord,
+  Membership,
 } from "../../src/core/replica_set.ts";
 
 /** Entries are told apart by a value; the epoch's first has the value 0. */
 export interface ModelEntry {
   readonly epoch: number;
   readonly value: number;
+  readonly membership?: Membership;
 }
 
 interface Feed {
@@ -45,6 +47,8 @@ interface Flying {
 export interface ClusterOptions {
   readonly ids: readonly string[];
   readonly random: () => number;
+  /** First voters; default: all. */
+  readonly voters?: readonly string[];
   /** Share of the messages that are lost, and of those that come twice. */
   readonly lossShare?: number;
   readonly doubleShare?: number;
@@ -55,6 +59,7 @@ const CHANNEL = "c";
 
 export class MemberCluster {
   readonly nodes = new Map<string, Node>();
+  readonly trace: string[] = [];
   readonly leaders = new Map<number, string>();
   /** What each seq held when it was first committed anywhere. */
   readonly committed: ModelEntry[] = [];
@@ -74,7 +79,7 @@ export class MemberCluster {
         votedFor: "",
         isDoubtful: true,
         soundFrom: 0,
-        memberships: [{ seq: 0, epoch: 0, membership: { voters: [...options.ids], observers: [] } }],
+        memberships: [{ seq: 0, epoch: 0, membership: { voters: options.voters ?? options.ids, observers: [] } }],
       };
       const node = { id, isRunning: false, log: [], syncedCount: 0, record, feeds: new Map(), wakeMs: undefined };
       this.nodes.set(id, node as unknown as Node);
@@ -170,6 +175,16 @@ export class MemberCluster {
     if (leader !== undefined) this.#step(this.#node(leader), { kind: "transfer" });
   }
 
+  /** Asks the leader for a change of membership; answers whether it could begin. */
+  change(of: (now: Membership) => Membership): boolean {
+    const node = this.leader === undefined ? undefined : this.#node(this.leader);
+    if (!node) return false;
+    const membership = of(node.machine.membership);
+    if (node.machine.changeFault(membership) !== undefined) return false;
+    this.#step(node, { kind: "change", membership });
+    return true;
+  }
+
   /** Lets a moment pass: timers, disks, feeds and messages get their turn. */
   pass(ms: number): void {
     this.nowMs += ms;
@@ -236,6 +251,13 @@ export class MemberCluster {
   #perform(node: Node, effects: readonly MemberEffect[], entries: readonly ModelEntry[] = []): void {
     for (const effect of effects) {
       switch (effect.kind) {
+        case "event":
+          this.trace.push(
+            `${Math.round(this.nowMs)} ${node.id} ${
+              JSON.stringify(effect.event)
+            } log ${node.log.length}/${node.syncedCount}`,
+          );
+          break;
         case "keep":
           node.record = effect.record;
           break;
@@ -247,7 +269,11 @@ export class MemberCluster {
           this.#send(node.id, effect.to, effect.message);
           break;
         case "append":
-          node.log.push({ epoch: effect.epoch, value: 0 });
+          node.log.push({
+            epoch: effect.epoch,
+            value: 0,
+            ...(effect.entry.kind === "membership" ? { membership: effect.entry.membership } : {}),
+          });
           if (effect.seq !== node.log.length) throw new Error(`own entry ${effect.seq} at ${node.log.length}`);
           break;
         case "store":
@@ -268,6 +294,10 @@ export class MemberCluster {
   }
 
   #store(node: Node, entries: readonly ModelEntry[]): void {
+    const memberships = entries.flatMap(({ epoch, membership }, index) =>
+      membership ? [{ seq: node.log.length + 1 + index, epoch, membership }] : []
+    );
+    if (memberships.length > 0) this.#step(node, { kind: "found", memberships });
     const before = endOf(node.log).epoch;
     const epochStarts: EpochStart[] = [];
     let epoch = before;
