@@ -2,6 +2,7 @@
 // channel. member_journal.ts is the one on disk.
 
 import type { MemberRecord } from "../core/replica_set.ts";
+import { encodeMemberRecord } from "./member_record.ts";
 import { StoreError } from "./store_error.ts";
 
 export interface MemberStore {
@@ -62,7 +63,10 @@ export class MemoryMemberStore implements MemberStore {
   }
 
   put(record: MemberRecord): Promise<void> {
-    return this.#change(() => this.#records.set(record.channel, record));
+    return this.#change(() => {
+      encodeMemberRecord(record);
+      this.#records.set(record.channel, record);
+    });
   }
 
   remove(channel: string): Promise<void> {
@@ -73,12 +77,16 @@ export class MemoryMemberStore implements MemberStore {
     return this.#change(() => {});
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
     this.#isClosed = true;
+    return Promise.resolve();
   }
 
-  async #change(change: () => unknown): Promise<void> {
-    if (this.#isClosed) throw new StoreError("closed", "the member store is closed");
-    change();
+  #change(change: () => unknown): Promise<void> {
+    return new Promise((done) => {
+      if (this.#isClosed) throw new StoreError("closed", "the member store is closed");
+      change();
+      done();
+    });
   }
 }
