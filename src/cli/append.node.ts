@@ -7,22 +7,16 @@ import process from "node:process";
 import { SingleBar } from "cli-progress";
 import { sleep } from "../core/environment.ts";
 import { concatBytes } from "../lib/bytes.ts";
-import type { AppendAnswer } from "../server/channel.ts";
 import { environment } from "../server/environment.node.ts";
-import { encodeAppend } from "../wire/stamp_run.ts";
-import { channelPath, type ClientOptions, HttpClient, ProblemError } from "./http_client.ts";
+import { Appender, type AppendOptions } from "./appender.ts";
+import type { ClientOptions } from "./http_client.ts";
 import { print, printJson } from "./terminal.node.ts";
 
 const BATCH_BYTES_MAX = 1 << 20;
 const BATCH_ENTRIES_MAX = 10_000;
-const TRIES_MAX = 6;
 /** How long a batch that is not full waits for more input. */
 const LINGER_MS = 5;
 const NEWLINE = 10;
-
-export interface AppendOptions extends ClientOptions {
-  readonly ack: string;
-}
 
 interface Sum {
   appended: number;
@@ -31,7 +25,7 @@ interface Sum {
 }
 
 export async function append(channel: string, file: string | undefined, options: AppendOptions): Promise<void> {
-  const client = new HttpClient(options);
+  const appender = new Appender(channel, options);
   const path = file === undefined || file === "-" ? undefined : file;
   const totalBytes = path === undefined ? 0 : (await stat(path)).size;
   const bar = makeBar(totalBytes, options);
@@ -40,7 +34,7 @@ export async function append(channel: string, file: string | undefined, options:
   try {
     const input = path === undefined ? process.stdin : createReadStream(path, { highWaterMark: 1 << 18 });
     for await (const lines of batches(input)) {
-      const answer = await send(client, { channel, lines, ack: options.ack });
+      const answer = await appender.append(lines);
       sum.appended += lines.length;
       sum.firstSeq ??= answer.firstSeq;
       sum.lastSeq = answer.lastSeq;
@@ -132,24 +126,6 @@ class LineSplitter {
     const line = concatBytes(this.#rest);
     this.#rest = [];
     return line;
-  }
-}
-
-async function send(
-  client: HttpClient,
-  { channel, lines, ack }: { channel: string; lines: readonly Uint8Array[]; ack: string },
-): Promise<AppendAnswer> {
-  const body = encodeAppend(lines, environment.crc32);
-  const headers = { "content-type": "application/vnd.millrace.frames" };
-  for (let attempt = 0;; attempt++) {
-    try {
-      return await client.json(channelPath(channel, `/entries?ack=${ack}`), { method: "POST", headers, body });
-    } catch (error) {
-      // Only what certainly had no effect is sent again.
-      const again = error instanceof ProblemError && error.isRetryable && attempt + 1 < TRIES_MAX;
-      if (!again) throw error;
-      await sleep(environment.clock, 100 * 2 ** attempt);
-    }
   }
 }
 

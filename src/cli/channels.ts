@@ -1,5 +1,5 @@
 import type { ChannelStatus } from "../schema/api.ts";
-import { channelPath, type ClientOptions, HttpClient } from "./http_client.ts";
+import { channelPath, type ClientOptions, HttpClient, ProblemError } from "./http_client.ts";
 import { print, printJson, printTable } from "./terminal.node.ts";
 
 type Listed = Omit<ChannelStatus, "replicas" | "config">;
@@ -32,7 +32,7 @@ export async function createChannel(
   command: { optsWithGlobals(): ClientOptions },
 ): Promise<void> {
   const options = command.optsWithGlobals();
-  const response = await new HttpClient(options).request(channelPath(name), { method: "PUT" });
+  const response = await new HttpClient(options).request(channelPath(name), { method: "PUT", isRepeatable: true });
   const channel = await response.json();
   if (options.json) await printJson(channel);
   else await print(`${name} ${response.status === 201 ? "created" : "exists"}\n`);
@@ -45,7 +45,15 @@ export async function deleteChannel(
   command: { optsWithGlobals(): ClientOptions },
 ): Promise<void> {
   const options = command.optsWithGlobals();
-  await new HttpClient(options).request(channelPath(name), { method: "DELETE" });
+  let mayBeDone = false;
+  const onUnknown = () => {
+    mayBeDone = true;
+  };
+  const request = { method: "DELETE", isRepeatable: true, onUnknown };
+  await new HttpClient(options).request(channelPath(name), request).catch((error) => {
+    // What the first try has done, the next one does not find any more.
+    if (!(mayBeDone && error instanceof ProblemError && error.code === "unknown-channel")) throw error;
+  });
   if (options.json) await printJson({ deleted: name });
   else await print(`${name} deleted\n`);
 }

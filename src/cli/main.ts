@@ -37,6 +37,16 @@ function nodeAddress(text: string): string {
   return text;
 }
 
+const DEFAULT_ADDRESSES: readonly string[] = ["http://127.0.0.1:4437"];
+
+/** Addresses of `--url`, given several times or with commas. */
+function addresses(parse: (text: string) => string) {
+  return (text: string, before: readonly string[]): readonly string[] => [
+    ...(before === DEFAULT_ADDRESSES ? [] : before),
+    ...list(text).map(parse),
+  ];
+}
+
 const list = (text: string) => text.split(",").map((item) => item.trim()).filter((item) => item !== "");
 
 function makeProgram(): Command {
@@ -93,6 +103,7 @@ function makeProgram(): Command {
     deleteChannel,
   );
   client(program.command("status [channel]")).description("status of the node, or of a channel and its replicas")
+    .option("--no-follow", "a channel as this node sees it, not as its leader does")
     .action(status);
   addCert(program.command("cert").description("make, renew and show the certificates of a cluster"));
   return program;
@@ -124,8 +135,10 @@ function addCert(cert: Command): void {
 function client(command: Command, address = httpAddress): Command {
   return command
     .addOption(
-      new Option("--url <address>", "address of the node").env("MILLRACE_URL").default("http://127.0.0.1:4437")
-        .argParser(address),
+      new Option("--url <address>", "address of a node; of several ones with commas, or given again").env(
+        "MILLRACE_URL",
+      )
+        .default(DEFAULT_ADDRESSES).argParser(addresses(address)),
     )
     .addOption(new Option("--token <token>", "capability token").env("MILLRACE_TOKEN"))
     .option("--ca <file>", "PEM file of the authorities to trust instead of the system's")

@@ -2,14 +2,21 @@ import type { ChannelStatus, NodeStatus } from "../schema/api.ts";
 import { channelPath, type ClientOptions, HttpClient } from "./http_client.ts";
 import { print, printJson, printTable } from "./terminal.node.ts";
 
+interface StatusOptions extends ClientOptions {
+  /** Ask the leader of the channel, who knows how far the others are. */
+  readonly follow: boolean;
+}
+
 /** `millrace status [CHANNEL]` */
-export async function status(channel: string | undefined, options: ClientOptions): Promise<void> {
+export async function status(channel: string | undefined, options: StatusOptions): Promise<void> {
   const client = new HttpClient(options);
   if (channel === undefined) {
     const node = await client.json<NodeStatus>("/v1/node");
     return options.json ? await printJson(node) : await showNode(node);
   }
-  const shown = await client.json<ChannelStatus>(channelPath(channel));
+  let shown = await client.json<ChannelStatus & { leaderUrl?: string | null }>(channelPath(channel));
+  const isElsewhere = options.follow && shown.role !== "leader" && client.follow(shown.leaderUrl);
+  if (isElsewhere) shown = await client.json(channelPath(channel));
   return options.json ? await printJson(shown) : await showChannel(shown);
 }
 

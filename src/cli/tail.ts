@@ -28,6 +28,8 @@ const HTTP_READ_BYTES_MAX = 4 << 20;
 const HTTP_WAIT_MS = 30_000;
 /** A server that has not been reached for so many tries is given up, unless the tail is followed. */
 const TRIES_MAX = 5;
+/** A node whose log ends before what was read already is asked again so often: then it is another log. */
+const BEHIND_TRIES_MAX = 10;
 const NEWLINE = utf8("\n");
 
 export interface TailOptions extends ClientOptions {
@@ -50,9 +52,16 @@ export async function tail(channel: string, options: TailOptions): Promise<void>
 }
 
 function chosenTransport({ url, transport }: TailOptions): TailTransport {
-  const direct = directTransport(url);
-  if (direct === undefined || transport === undefined || transport === direct) return transport ?? direct ?? "http";
-  throw new UsageError(`--transport is ${transport} and --url is ${url}; allowed is ${direct}, or an http address`);
+  const named = transport ?? directTransport(url[0]!) ?? "http";
+  for (const each of url) {
+    const direct = directTransport(each);
+    if (direct === undefined && (transport !== undefined || named === "http")) continue;
+    if (direct !== named) {
+      const allowed = direct === undefined ? "the same transport for all" : `${direct}, or an http address`;
+      throw new UsageError(`--transport is ${named} and --url is ${each}; allowed is ${allowed}`);
+    }
+  }
+  return named;
 }
 
 async function tailByHttp(channel: string, options: TailOptions, signal: AbortSignal): Promise<void> {
@@ -63,20 +72,22 @@ async function tailByHttp(channel: string, options: TailOptions, signal: AbortSi
   for (let from = options.from; !printer.isDone;) {
     const query = `?from=${from}&limit=100000&maxBytes=${HTTP_READ_BYTES_MAX}&waitMs=${waitMs}`;
     const headers = { accept: "application/vnd.millrace.frames" };
-    const ask = () => client.request(channelPath(channel, `/entries${query}`), { headers, signal });
+    const ask = () => client.request(channelPath(channel, `/entries${query}`), { headers, signal, waitMs });
     const response = isReached && options.follow ? await askUntilAnswered(ask, signal) : await ask();
     isReached = true;
     const bytes = await response.arrayBuffer().catch(() => undefined);
     // The node went away in the middle of its answer: nothing of it counts.
     if (bytes === undefined && options.follow) continue;
-    if (bytes === undefined) throw new UnreachableError(`${options.url} went away in the middle of an answer`);
+    if (bytes === undefined) {
+      throw new UnreachableError(`${client.address} went away in the middle of an answer`, undefined);
+    }
     await printer.print(new Uint8Array(bytes));
     from = Number(response.headers.get("millrace-next-seq"));
     if (!options.follow && from > Number(response.headers.get("millrace-commit"))) return;
   }
 }
 
-/** Asks again, with back-off, while the node is away or shutting down. */
+/** Asks again, with back-off, while the nodes are away or shutting down, or the one that answers has yet to catch up. */
 async function askUntilAnswered(ask: () => Promise<Response>, signal: AbortSignal): Promise<Response> {
   const { clock, random } = environment;
   for (let attempt = 0;; attempt++) {
@@ -84,7 +95,8 @@ async function askUntilAnswered(ask: () => Promise<Response>, signal: AbortSigna
       return await ask();
     } catch (error) {
       const isAway = error instanceof UnreachableError || (error instanceof ProblemError && error.isRetryable);
-      if (!isAway) throw error;
+      const isBehind = error instanceof ProblemError && error.code === "past-tail" && attempt < BEHIND_TRIES_MAX;
+      if (!isAway && !isBehind) throw error;
       await sleep(clock, backoffMs(RECONNECT_BACKOFF, attempt, random.next()), signal);
     }
   }
@@ -133,7 +145,9 @@ async function tailAsReplica(
       if (state.kind !== "waiting") return;
       failures++;
       const isHopeless = state.unsupported || (failures >= TRIES_MAX && !follow);
-      if (isHopeless) ended.abort(new Error(`${url} is not reached by ${options.transport}: ${state.reason}`));
+      if (isHopeless) {
+        ended.abort(new Error(`${url.join(", ")} is not reached by ${options.transport}: ${state.reason}`));
+      }
     },
   });
   let failures = 0;

@@ -1,0 +1,128 @@
+// Commands against a cluster: they find the leader, outlast an election and repeat only what does no harm.
+
+import { afterEach, describe, expect, test } from "bun:test";
+import { NodeAddresses } from "../../src/cli/node_addresses.ts";
+import { run } from "../process/program.ts";
+import { Workbench } from "../process/workbench.ts";
+import { type Answer, type Asked, FakeNode, problem } from "./fake_node.ts";
+
+const bench = new Workbench();
+afterEach(() => bench.clear());
+
+async function fake(answer: (asked: Asked, index: number) => Answer): Promise<FakeNode> {
+  const node = await FakeNode.start(answer);
+  bench.defer(() => node.close());
+  return node;
+}
+
+const NOWHERE = "http://127.0.0.1:1";
+const appended = ({ lines }: Asked, firstSeq = 2): Answer => ({
+  status: 200,
+  body: { firstSeq, lastSeq: firstSeq + lines.length - 1, epoch: 1, ack: {} },
+});
+const tripleOf = ({ headers }: Asked) => ["id", "epoch", "seq"].map((name) => headers[`producer-${name}`]);
+const summary = (out: string) => JSON.parse(out) as Record<string, unknown>;
+
+describe("millrace append in a cluster", () => {
+  test("goes to the leader that a follower names, through an election, and past nodes that are gone", async () => {
+    const leader = await fake((asked, index) => index === 0 ? problem(503, "no-leader") : appended(asked));
+    const follower = await fake(() => problem(421, "not-leader", { leader: "a", leaderUrl: leader.url }));
+    const args = ["--url", `${NOWHERE},${follower.url}`, "--url", NOWHERE];
+    const { code, out } = await run(["append", "log", "--json", ...args], { input: "one\ntwo\n" });
+    expect([code, summary(out)]).toEqual([0, { appended: 2, firstSeq: 2, lastSeq: 3 }]);
+    expect(leader.asked.map(({ path, lines }) => [path, lines])).toEqual([
+      ["/v1/channels/log/entries?ack=quorum", ["one", "two"]],
+      ["/v1/channels/log/entries?ack=quorum", ["one", "two"]],
+    ]);
+  });
+
+  test("repeats what may have been stored, under the same producer triple", async () => {
+    const LOST: Answer[] = ["lost", problem(504, "append-timeout", { sideEffects: "possible", retryable: true })];
+    const node = await fake((asked, index) => LOST[index] ?? appended(asked));
+    // The first request is seen by nobody else, so that the node is known to be there.
+    const { code, out } = await run(["append", "log", "--json", "--url", `${node.url},${node.url}`], {
+      input: "one\n",
+    });
+    expect([code, summary(out)]).toEqual([0, { appended: 1, firstSeq: 2, lastSeq: 2 }]);
+    const triples = node.asked.map(tripleOf);
+    expect(triples).toEqual([triples[0]!, triples[0]!, triples[0]!]);
+    expect(triples[0]).toEqual([expect.stringMatching(/^\w{26}$/), "0", "0"]);
+  });
+
+  test("numbers its requests, so that each is appended once", async () => {
+    const node = await fake((asked, index) => index === 1 ? "lost" : appended(asked, 2 + Number(tripleOf(asked)[2])));
+    const { code } = await run(["append", "log", "--url", node.url], { input: `${"x".repeat(1 << 20)}\nlast\n` });
+    expect([code, node.asked.map((asked) => tripleOf(asked)[2])]).toEqual([0, ["0", "1", "1"]]);
+  });
+
+  test("leaves it at one try where the outcome is unknown and the node remembers no producers", async () => {
+    const node = await fake(({ headers }) => "producer-id" in headers ? problem(501, "not-supported") : "lost");
+    const { code, out, err } = await run(["append", "log", "--json", "--url", node.url], { input: "one\n" });
+    expect([code, summary(out)]).toEqual([1, { appended: 0, firstSeq: null, lastSeq: null }]);
+    expect([err, node.asked.map((asked) => tripleOf(asked)[2])]).toEqual([
+      expect.stringContaining(`${node.url} does not answer`),
+      ["0", undefined],
+    ]);
+  });
+
+  test("fails at once where nobody answers at any of the addresses, or the answer is a refusal for good", async () => {
+    const node = await fake(() => problem(403, "system-channel"));
+    const [nobody, refused] = await Promise.all([
+      run(["append", "log", "--url", `${NOWHERE},http://127.0.0.1:2`], { input: "one\n" }),
+      run(["append", "log", "--url", `${node.url},${NOWHERE}`], { input: "one\n" }),
+    ]);
+    expect([nobody.code, nobody.err]).toEqual([1, expect.stringContaining("http://127.0.0.1:2 does not answer")]);
+    expect([refused.code, refused.err]).toEqual([1, expect.stringContaining("[system-channel]")]);
+    expect(node.asked.length).toBe(1);
+  });
+});
+
+describe("millrace channels and status in a cluster", () => {
+  test("create and delete go to the leader; what a lost try has deleted is deleted", async () => {
+    const leader = await fake(({ method }, index) => {
+      if (method === "PUT") return { status: 201, body: { name: "log" } };
+      return index === 1 ? "lost" : problem(404, "unknown-channel");
+    });
+    const follower = await fake(() => problem(421, "not-leader", { leaderUrl: leader.url }));
+    const create = await run(["channels", "create", "log", "--url", follower.url]);
+    const remove = await run(["channels", "delete", "log", "--url", follower.url]);
+    expect([create, remove].map(({ code, out }) => [code, out])).toEqual([[0, "log created\n"], [0, "log deleted\n"]]);
+    const never = await run(["channels", "delete", "log", "--url", follower.url]);
+    expect([never.code, never.err]).toEqual([1, expect.stringContaining("[unknown-channel]")]);
+  });
+
+  test("status of a channel is the leader's, unless the node's own is asked for", async () => {
+    const leader = await fake(() => ({ status: 200, body: { role: "leader", nodeId: "a" } }));
+    const follower = await fake(() => ({ status: 200, body: { role: "replica", leaderUrl: leader.url } }));
+    const at = (...more: string[]) => run(["status", "log", "--json", "--url", follower.url, ...more]);
+    const [followed, own] = await Promise.all([at(), at("--no-follow")]);
+    expect([followed, own].map(({ out }) => summary(out)["role"])).toEqual(["leader", "replica"]);
+  });
+});
+
+describe("the leader that a node names", () => {
+  const from = (given: string, hasToken = false) => new NodeAddresses([given], { hasToken });
+
+  test("is gone to where that weakens nothing", () => {
+    expect(from("http://127.0.0.1:1").follow("http://[::1]:2")).toBe(true);
+    expect(from("http://127.0.0.1:1").follow("http://b.example:2")).toBe(true);
+    expect(from("http://127.0.0.1:1", true).follow("https://b.example:2")).toBe(true);
+    expect(from("http://a.example", true).follow("http://b.example")).toBe(true);
+  });
+
+  test("is not gone to from https by http, nor with a token that would leave the machine unprotected", () => {
+    expect(from("https://a.example").follow("http://b.example")).toBe(false);
+    expect(from("http://localhost:1", true).follow("http://b.example")).toBe(false);
+    for (const none of ["tcp://b.example:1", "nonsense", null, undefined, 5]) {
+      expect(from("http://a.example").follow(none)).toBe(false);
+    }
+  });
+
+  test("is followed from one to the next so often, and from the beginning after a given node was asked", () => {
+    const addresses = new NodeAddresses(["http://a.example", "http://b.example"], { hasToken: false });
+    const hops = [1, 2, 3, 4, 5].map((hop) => addresses.follow(`http://leader${hop}.example`));
+    expect([hops, addresses.current]).toEqual([[true, true, true, true, false], "http://leader4.example"]);
+    addresses.next();
+    expect([addresses.current, addresses.follow("http://leader.example")]).toEqual(["http://b.example", true]);
+  });
+});
