@@ -1,8 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import type { MemoryDisk } from "../../src/log/disk.memory.ts";
 import type { Log } from "../../src/log/log_store.ts";
+import { crc32 } from "../../src/wire/crc32.node.ts";
+import { framesOfProducer, frameUnplaced, stampRun } from "../../src/wire/stamp_run.ts";
 import { DIRECTORY, lastSegmentPath, openRig, reopenKilled, type Rig, segmentPaths } from "./crash_rig.ts";
-import { appendSynced, checkedSeqs, codeOf, makeRun, range, readAll, seededRandom } from "./run_builder.ts";
+import { appendSynced, checkedSeqs, codeOf, makeRun, payloadOf, range, readAll, seededRandom } from "./run_builder.ts";
 
 const HEADER = 64;
 const FRAME = 132;
@@ -151,6 +153,17 @@ describe("damage", () => {
     rig.disk.contentOf(lastSegmentPath(rig.disk)).flipBit(HEADER + 6 * FRAME + 50, 3);
     await removeMark(rig.disk);
     await expectDamage((await reopenKilled(rig)).log, 7);
+  });
+
+  test("whole entries behind a flipped bit are recognised by their shape, those of producers too", async () => {
+    const rig = await openRig();
+    await appendSynced(rig.log, { count: 3 });
+    const frames = framesOfProducer(frameUnplaced([payloadOf(4, 100)]), { id: "p", epoch: 0, seq: 0 });
+    rig.log.append(stampRun(frames, { after: rig.log.tail, epoch: 1, now: 5000, crc32 }));
+    await rig.log.synced.reached(4);
+    await removeMark(rig.disk);
+    rig.disk.contentOf(lastSegmentPath(rig.disk)).flipBit(HEADER + 2 * FRAME + 50, 3);
+    await expectDamage((await reopenKilled(rig)).log, 3);
   });
 
   test("a file that is shorter than what was synced is damage", async () => {

@@ -144,6 +144,22 @@ describe("a table of producers", () => {
     expect((await leader.send("r", 0)).kind).toBe("duplicate");
   });
 
+  test("keeps nothing of an epoch that is gone, though the one before it goes on in its place", async () => {
+    const leader = await leading();
+    await leader.send("p", 0);
+    await leader.elect();
+    await leader.send("q", 0);
+    await leader.log.synced.reached(4);
+    await leader.log.truncate(3);
+    leader.epoch = 1;
+    leader.plain(1);
+    await leader.appendElsewhere("r", 0);
+    leader.epoch = 2;
+    await leader.elect();
+    expect(await leader.states()).toEqual(await leader.rebuilt());
+    expect((await leader.send("q", 0)).kind).toBe("new");
+  });
+
   test("is complete where the log no longer has its beginning", async () => {
     const store = new MemoryStore({ crc32 });
     const leader = new Leader(await store.open("a", { after: { nextSeq: 100, epoch: 7, timestamp: 5, chain: 3 } }));
@@ -169,6 +185,20 @@ describe("a table of producers", () => {
     expect(await leader.send("p", 0)).toEqual({ kind: "duplicate", firstSeq: 2, lastSeq: 2, epoch: 1 });
     await rig.log.synced.reached(112);
     expect(await leader.states()).toEqual(await leader.rebuilt());
+  });
+
+  test("is filled anew where a failed write took back more than can be undone", async () => {
+    const rig = await openRig();
+    const leader = new Leader(rig.log, { changesMax: 1 });
+    await leader.elect();
+    await leader.send("p", 0);
+    await rig.log.synced.reached(2);
+    rig.disk.capacityBytes = 500;
+    for (let seq = 1; seq <= 6; seq++) await leader.send("p", seq);
+    expect(await codeOf(() => rig.log.synced.reached(8))).toBe("disk-full");
+    rig.disk.capacityBytes = Infinity;
+    expect(await leader.send("p", 0)).toEqual({ kind: "duplicate", firstSeq: 2, lastSeq: 2, epoch: 1 });
+    expect((await leader.send("p", 1)).kind).toBe("new");
   });
 });
 
