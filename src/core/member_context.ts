@@ -104,8 +104,8 @@ export class MemberContext {
     if (this.isVoter) return true;
     const { memberships } = this.record;
     const firstOpen = memberships.findIndex(({ seq }) => seq > this.commit);
-    return firstOpen > 0 &&
-      memberships.slice(firstOpen - 1).some(({ membership }) => membership.voters.includes(this.nodeId));
+    return firstOpen !== -1 &&
+      memberships.slice(Math.max(0, firstOpen - 1)).some(({ membership }) => membership.voters.includes(this.nodeId));
   }
 
   isUp(id: string): boolean {

@@ -59,6 +59,7 @@ const CHANNEL = "c";
 
 export class MemberCluster {
   readonly nodes = new Map<string, Node>();
+  /** What happened to roles, memberships and logs, a line each. */
   readonly trace: string[] = [];
   readonly leaders = new Map<number, string>();
   /** What each seq held when it was first committed anywhere. */
