@@ -1,6 +1,8 @@
 // Lane 0 of a session between nodes: one message after the other, whoever waits for it.
 
+import type { Entries, FeedAck, MemberMessage } from "../core/replica_set.ts";
 import { Lane, type Session } from "../net/session.ts";
+import { MEMBER_CONTROL_MESSAGES } from "../wire/member_messages.ts";
 import { MessageDecoder } from "../wire/message_decoder.ts";
 import { encodeMessage, type Goodbye, ID_BYTES_MAX, type Message, REASON_BYTES_MAX } from "../wire/messages.ts";
 import type { PeerControl } from "../wire/peer_messages.ts";
@@ -16,13 +18,18 @@ const ALLOWED = [
   "goodbye",
 ] as const;
 
+/** What may come on the control lane. */
+export type ControlMessage = PeerControl | Goodbye | Exclude<MemberMessage, Entries | FeedAck>;
+
 export class ControlLane {
-  readonly #decoder = new MessageDecoder("control", ALLOWED);
+  readonly #decoder: MessageDecoder;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
-  #arrived: (PeerControl | Goodbye)[] = [];
+  #arrived: ControlMessage[] = [];
 
-  constructor(session: Session) {
+  /** `isReplicating`: messages of replica sets may come too; by default they may not. */
+  constructor(session: Session, { isReplicating = false } = {}) {
+    this.#decoder = new MessageDecoder("control", isReplicating ? [...ALLOWED, ...MEMBER_CONTROL_MESSAGES] : ALLOWED);
     const { readable, writable } = session.lane(Lane.control);
     this.#reader = readable.getReader();
     this.#writer = writable.getWriter();
@@ -30,13 +37,13 @@ export class ControlLane {
   }
 
   /** The next message. @throws ProtocolError for what is none, PeerError `lost` once the session is over. */
-  async next(): Promise<PeerControl | Goodbye> {
+  async next(): Promise<ControlMessage> {
     while (this.#arrived.length === 0) {
       const { done, value } = await this.#reader.read().catch((cause) => {
         throw new PeerError("lost", "the connection went away", { cause });
       });
       if (done) throw new PeerError("lost", "the connection has ended");
-      this.#arrived = this.#decoder.push(value) as (PeerControl | Goodbye)[];
+      this.#arrived = this.#decoder.push(value) as ControlMessage[];
     }
     return this.#arrived.shift()!;
   }
@@ -48,7 +55,12 @@ export class ControlLane {
 
   /** Sends within the lane's bound; what cannot be sent any more is dropped with its session. */
   send(message: PeerControl | Goodbye): Promise<void> {
-    return this.#writer.write(encodeMessage(message as Message)).catch(() => {});
+    return this.write(encodeMessage(message as Message)).catch(() => {});
+  }
+
+  /** Sends bytes that are a message; settles once there is room for more, rejects when the session is over. */
+  write(bytes: Uint8Array): Promise<void> {
+    return this.#writer.write(bytes);
   }
 }
 

@@ -13,6 +13,7 @@ import type { PeerEvent, PeerEventCounts } from "./peer_event.ts";
 import type { PeerIdentity } from "./peer_identity.ts";
 import { PeerSession } from "./peer_session.ts";
 import { PeerSlot, type PeerState } from "./peer_slot.ts";
+import type { Replication } from "./replication.ts";
 
 export const DIAL_BACKOFF: BackoffPolicy = { firstMs: 1_000, maxMs: 30_000, jitterMs: 250 };
 /** A session that ends sooner counts as a failed try: otherwise two nodes that disagree would dial without a pause. */
@@ -49,6 +50,8 @@ export interface MeshOptions {
   readonly limits: { readonly handshakeGraceMs: number; readonly peerHeartbeatMs: number };
   /** Told what fails in a handler, or in the background. */
   readonly onError: (error: unknown) => void;
+  /** The replica sets of this node, whose messages the sessions carry; all nodes of a cluster have them, or none has. */
+  readonly replication?: Replication;
 }
 
 export interface PeerStatus {
@@ -305,16 +308,29 @@ export class Mesh {
     }
     const { peerAddress: address, transport } = peer.session;
     if (!wasConnected) this.#publish({ event: "connected", peerId: slot.id, address, transport });
+    peer.replicate();
     if (this.#closing.signal.aborted) void peer.close("draining", "the node is shutting down");
     const { code, reason } = await peer.closed;
-    if (slot.lost(peer)) this.#publish({ event: "disconnected", peerId: slot.id, code, reason });
+    if (slot.lost(peer)) {
+      this.#options.replication?.lost(slot.id);
+      this.#publish({ event: "disconnected", peerId: slot.id, code, reason });
+    }
     this.#forgetUnused(slot);
   }
 
   #sessionOptions(session: Session) {
-    const { environment, limits: { handshakeGraceMs }, onError } = this.#options;
+    const { environment, limits: { handshakeGraceMs }, onError, replication } = this.#options;
     const { signal } = this.#closing;
-    return { session, environment, handlers: this.handlers, handshakeGraceMs, onError, signal };
+    const { handlers } = this;
+    return {
+      session,
+      environment,
+      handlers,
+      handshakeGraceMs,
+      onError,
+      signal,
+      ...(replication ? { replication } : {}),
+    };
   }
 
   #publish(event: PeerEvent): void {

@@ -3,8 +3,10 @@
 import type { Environment } from "../core/environment.ts";
 import { PhiDetector } from "../core/phi.ts";
 import type { Session, SessionEnd, TransportName } from "../net/session.ts";
+import { deferred } from "../lib/deferred.ts";
 import { ControlLane } from "./control_lane.ts";
 import type { Handlers } from "./handlers.ts";
+import { MemberLanes } from "./member_lanes.ts";
 import { Messenger } from "./messenger.ts";
 import { failureOf, PeerError } from "./peer_error.ts";
 import {
@@ -15,6 +17,7 @@ import {
   greetAsServer,
 } from "./peer_handshake.ts";
 import type { PeerIdentity } from "./peer_identity.ts";
+import type { Replication } from "./replication.ts";
 
 /** Heartbeats in a row that may be missed before the session is given up, and the shortest silence that counts as that. */
 const MISSED_BEATS_MAX = 20;
@@ -34,6 +37,8 @@ export interface PeerSessionOptions {
   readonly onError: (error: unknown) => void;
   /** Interrupts the greeting. */
   readonly signal: AbortSignal;
+  /** The replica sets of this node, if it has any. */
+  readonly replication?: Replication;
 }
 
 export class PeerSession {
@@ -52,6 +57,10 @@ export class PeerSession {
   #cancelBeat = () => {};
   #goodbye: SessionEnd | undefined;
   #ended = false;
+  readonly #replication: Replication | undefined;
+  #isReplicating = false;
+  /** Resolved once messages of replica sets have somewhere to go, or nowhere any more. */
+  readonly #decided = deferred<void>();
 
   /** Greets the node at the other end of a session that this node has dialed. @throws PeerError, DistrustError, ProtocolError. */
   static async dial(
@@ -73,8 +82,9 @@ export class PeerSession {
   }
 
   constructor(options: PeerSessionOptions, control: ControlLane, acquaintance: Acquaintance) {
-    const { session, environment, handlers, identity, onError } = options;
+    const { session, environment, handlers, identity, onError, replication } = options;
     this.session = session;
+    this.#replication = replication;
     this.#control = control;
     this.#environment = environment;
     this.#acquaintance = acquaintance;
@@ -131,6 +141,26 @@ export class PeerSession {
     return this.#phi.silentMs(this.#environment.clock.monotonic()) <= beats * this.#acquaintance.heartbeatMs;
   }
 
+  /** It is the session with this peer from now on: it carries messages of replica sets, where this node has any. */
+  replicate(): void {
+    const { id, session } = this;
+    const replication = this.#replication;
+    if (!replication || this.#isReplicating || this.#ended) return;
+    this.#isReplicating = true;
+    const lanes = new MemberLanes({
+      session,
+      peerId: id,
+      sendControl: (bytes) => this.#control.write(bytes),
+      roundTripMs: () => this.#roundTripMs,
+      phi: () => this.phi,
+      entryBytesMax: replication.entryBytesMax,
+      onMessage: (message) => this.#ended || replication.receive(id, message),
+      onBroken: (error) => this.#broken(error),
+    });
+    replication.connected(lanes);
+    this.#decided.resolve();
+  }
+
   /** Says goodbye and ends the session. Harmless when repeated. */
   async close(code: string, reason: string): Promise<void> {
     if (!this.#ended) void this.#control.goodbye(code, reason);
@@ -141,6 +171,7 @@ export class PeerSession {
     this.#ended = true;
     this.#cancelBeat();
     this.#sentBeats.clear();
+    this.#decided.resolve();
     return this.#goodbye ?? end;
   }
 
@@ -181,6 +212,7 @@ export class PeerSession {
       switch (message.type) {
         case "peerHeartbeat":
           this.#phi.heard(nowMs);
+          if (this.#isReplicating) this.#replication!.heard(this.id);
           await this.#control.send({ type: "peerEcho", beat: message.beat });
           break;
         case "peerEcho":
@@ -189,8 +221,15 @@ export class PeerSession {
         case "goodbye":
           this.#goodbye = { code: message.code, reason: message.reason, by: "remote" };
           return void this.session.close({ code: message.code, reason: message.reason });
-        default:
+        case "peerHello":
+        case "peerWelcome":
+        case "peerProof":
+        case "peerReady":
           throw new PeerError("unexpected-message", `${message.type} after the greeting`);
+        default:
+          // The peer may count the session from a moment earlier than this node does.
+          if (!this.#isReplicating) await this.#decided.promise;
+          if (!this.#ended) this.#replication!.receive(this.id, message);
       }
     }
   }
@@ -213,7 +252,7 @@ type Greet = (
 async function establish(options: PeerSessionOptions, greet: Greet): Promise<PeerSession> {
   const { session, identity, environment, handshakeGraceMs, signal } = options;
   const { clock, random } = environment;
-  const control = new ControlLane(session);
+  const control = new ControlLane(session, { isReplicating: options.replication !== undefined });
   let abandoned: PeerError | undefined;
   const abandon = (code: string, reason: string) => {
     abandoned ??= new PeerError(code, reason);

@@ -7,7 +7,7 @@ import type { Entries, LogEnd } from "../core/replica_set.ts";
 import { EMPTY_BYTES } from "../lib/bytes.ts";
 import { Watermark } from "../lib/watermark.ts";
 import type { Log, LogCursor, LogSlice } from "../log/log_store.ts";
-import { SLICE_BYTES_MAX } from "./log_reader.ts";
+import { ENTRIES_SLICE_BYTES_MAX } from "../wire/member_messages.ts";
 
 export interface MemberFeedOptions {
   readonly channel: string;
@@ -85,7 +85,7 @@ export class MemberFeed {
       return undefined;
     }
     // One frame is read whatever its size: credit is exceeded by less than that.
-    const bytesMax = Math.min(SLICE_BYTES_MAX, this.#credit.value - this.#sentBytes);
+    const bytesMax = Math.min(ENTRIES_SLICE_BYTES_MAX, this.#credit.value - this.#sentBytes);
     return await cursor.read({ upTo: log.written.value, bytesMax });
   }
 

@@ -68,6 +68,11 @@ export class ReplicaSets {
     return this.#drops;
   }
 
+  /** Largest entry that is taken from a leader, in bytes. */
+  get entryBytesMax(): number {
+    return this.#options.entryBytesMax;
+  }
+
   /** The member of `channel`, while it takes part. */
   member(channel: string): Member | undefined {
     return this.#members.get(channel);
