@@ -1,4 +1,4 @@
-// The payload of an entry of type membership (PROTOCOL.md, section 2.6): who belongs to the replica set from that entry on.
+// The payload of an entry of type membership (PROTOCOL.md, section 2.7): who belongs to the replica set from that entry on.
 
 import { MEMBERS_MAX } from "../core/membership.ts";
 import type { Membership } from "../core/replica_set.ts";

@@ -239,6 +239,10 @@ describe("entries", () => {
     }
   });
 
+  test("have the bound that the protocol names", () => {
+    expect(entriesBodyBytesMax(8 << 20)).toBe(524_518 + (8 << 20));
+  });
+
   test("of a full slice, or of one largest frame, fit the limit that goes with the largest entry", () => {
     const channel = "a".repeat(64);
     for (
