@@ -97,6 +97,8 @@ export class Producers {
   readonly #changesMax: number;
   /** In the order of `touchedAt`. */
   #states = new Map<string, ProducerState>();
+  /** Stands before the first of them. Looked for from the beginning each time, it took 30 us behind all that was moved away. */
+  #oldest = this.#states.entries();
   #changes: Change[] = [];
   /** Entry of the last change that can no longer be undone. */
   #settledSeq: Seq = 0;
@@ -181,11 +183,13 @@ export class Producers {
     if (this.#changes.length === 0 || this.#changes.at(-1)!.seq < nextSeq) return true;
     while (this.#changes.length > 0 && this.#changes.at(-1)!.seq >= nextSeq) this.#undo(this.#changes.pop()!);
     this.#states = new Map([...this.#states].sort(([, a], [, b]) => a.touchedAt - b.touchedAt));
+    this.#oldest = this.#states.entries();
     return true;
   }
 
   #clear(): void {
-    this.#states.clear();
+    this.#states = new Map();
+    this.#oldest = this.#states.entries();
     this.#changes = [];
     this.#last = undefined;
     this.#nextSeq = this.#settledSeq = 0;
@@ -207,7 +211,7 @@ export class Producers {
 
   #makeRoom(): readonly [string, ProducerState] | undefined {
     if (this.#states.size <= this.#producersMax) return undefined;
-    const oldest = this.#states.entries().next().value!;
+    const oldest = this.#oldest.next().value!;
     this.#states.delete(oldest[0]);
     return oldest;
   }
