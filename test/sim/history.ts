@@ -47,6 +47,8 @@ export class History {
   readonly appends: AppendOperation[] = [];
   readonly reads: ReadOperation[] = [];
   readonly tails: TailOperation[] = [];
+  /** Acknowledged appends. */
+  ackedCount = 0;
   #clock = 0;
 
   /** The next place in the order of beginnings and endings. */

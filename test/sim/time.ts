@@ -92,6 +92,8 @@ function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
+const TICK_MS = 0.001;
+
 /** Wall clock of true time 0: an arbitrary day. */
 const EPOCH_MS = 1_750_000_000_000;
 
@@ -130,11 +132,12 @@ export class NodeClock implements Clock {
   }
 
   monotonic(): number {
-    return Math.round(this.#time.nowMs * this.#rate * 1000) / 1000;
+    return this.#time.nowMs * this.#rate;
   }
 
+  /** Never early by this clock, which a rounded time could be. */
   schedule(delayMs: number, task: () => void): () => void {
-    return this.afterTrue(delayMs / this.#rate, task);
+    return this.afterTrue(Math.max(0, delayMs) / this.#rate + TICK_MS, task);
   }
 
   /** After `delayMs` of true time: for what the world does to this node. Waits for the end of a pause, and is void after death. */

@@ -1,0 +1,258 @@
+// Looks at all replicas between any two moments and holds what it sees against the promises of a replica set: one leader an
+// epoch, log matching, leader completeness, commit that never goes back, is the same everywhere, and is on the disks of a
+// majority; one vote an epoch. It knows everything and changes nothing.
+
+import { majorityOf } from "../../src/core/quorum.ts";
+import type { MemberMessage, Role } from "../../src/core/replica_set.ts";
+import type { FrameRun } from "../../src/wire/frame_run.ts";
+import type { Log } from "../../src/log/log_store.ts";
+import { isKnown, Shadow, type ShadowEntry } from "./shadow.ts";
+
+/** A member as the oracle reads it. */
+export interface Observed {
+  readonly role: Role;
+  readonly epoch: number;
+  readonly commit: { readonly value: number };
+  readonly membership: { readonly voters: readonly string[] };
+  readonly log: Log;
+}
+
+/** What all agree on at a seq, for ever. */
+interface Committed extends ShadowEntry {
+  /** Epoch of the leader that committed it first. */
+  readonly inEpoch: number;
+}
+
+interface Replica {
+  readonly shadow: Shadow;
+  readonly nodeId: string;
+  epoch: number;
+  role: Role;
+  commit: number;
+  synced: number;
+}
+
+class ChannelFacts {
+  readonly committed: Committed[] = [];
+  readonly leaders = new Map<number, string>();
+  /** Chain after the entry of an epoch at a seq: equal in every log. */
+  readonly chains = new Map<string, number>();
+  /** Votes: whom a node has voted for, by node and epoch. */
+  readonly votes = new Map<string, string>();
+  /** By node: what was ever synced there, by seq. Outlives the node's lives, as its disk does. */
+  readonly synced = new Map<string, number[]>();
+}
+
+export class Oracle {
+  readonly #channels = new Map<string, ChannelFacts>();
+  readonly #replicas = new Map<string, Replica>();
+  readonly #onViolation: (violation: string) => void;
+  /** Leaderships that were seen. */
+  elections = 0;
+
+  constructor(onViolation: (violation: string) => void) {
+    this.#onViolation = onViolation;
+  }
+
+  /** Entries that are committed, by what was seen. */
+  committedCount(channel: string): number {
+    return this.#facts(channel).committed.length;
+  }
+
+  committedChain(channel: string, seq: number): number | undefined {
+    return seq === 0 ? 0 : this.#facts(channel).committed[seq - 1]?.chain;
+  }
+
+  /** A life of `nodeId` has opened its log, which holds `shadow`. */
+  opened(channel: string, nodeId: string, shadow: Shadow): void {
+    const replica: Replica = { shadow, nodeId, epoch: 0, role: "idle", commit: 0, synced: 0 };
+    this.#replicas.set(keyOf(channel, nodeId), replica);
+    this.#matching(channel, replica, { entries: shadow.entries, firstSeq: 1 });
+  }
+
+  appended(channel: string, nodeId: string, run: FrameRun): void {
+    const replica = this.#replicas.get(keyOf(channel, nodeId));
+    if (!replica) return;
+    const { shadow } = replica;
+    const before = run.firstSeq === 1 ? 0 : shadow.at(run.firstSeq - 1)?.chain ?? -1;
+    this.#matching(channel, replica, { entries: shadow.append(run, before), firstSeq: run.firstSeq });
+  }
+
+  /** The life of `nodeId` is over. */
+  closed(channel: string, nodeId: string): void {
+    this.#replicas.delete(keyOf(channel, nodeId));
+  }
+
+  /** Everything of `nodeId`'s disk is gone; it may vote again, in doubt. */
+  wiped(channel: string, nodeId: string): void {
+    this.#facts(channel).synced.delete(nodeId);
+  }
+
+  observe(channel: string, nodeId: string, member: Observed): void {
+    const replica = this.#replicas.get(keyOf(channel, nodeId));
+    if (!replica) return;
+    const { log, role, epoch } = member;
+    replica.shadow.follow(log);
+    if (log.synced.value !== replica.synced) this.#synced(channel, replica, log.synced.value);
+    if (role !== replica.role || epoch !== replica.epoch) this.#changedRole(channel, replica, member);
+    if (member.commit.value !== replica.commit) this.#changedCommit(channel, replica, member);
+  }
+
+  /** A message leaves `from`. */
+  sent(from: string, to: string, message: MemberMessage): void {
+    if (message.type !== "voteReply" || message.isPreVote || !message.isGranted || message.isDoubtful) return;
+    this.#voted(message.channel, { voter: from, candidate: to, epoch: message.epoch });
+  }
+
+  /** Whether voters enough to be a majority of `voters`, none of them in `without`, hold what `nodeId` has synced and committed. */
+  isSafeWithout(
+    channel: string,
+    nodeId: string,
+    options: { voters: readonly string[]; without: readonly string[] },
+  ): boolean {
+    const { voters, without } = options;
+    const facts = this.#facts(channel);
+    const own = facts.synced.get(nodeId) ?? [];
+    const length = Math.max(own.length, facts.committed.length);
+    const others = voters.filter((id) => !without.includes(id)).filter((id) => {
+      const chains = facts.synced.get(id) ?? [];
+      if (chains.length < length) return false;
+      return length === 0 || chains[length - 1] === (own[length - 1] ?? facts.committed[length - 1]!.chain);
+    });
+    return others.length >= majorityOf(voters.length);
+  }
+
+  #facts(channel: string): ChannelFacts {
+    let facts = this.#channels.get(channel);
+    if (!facts) this.#channels.set(channel, facts = new ChannelFacts());
+    return facts;
+  }
+
+  #fail(channel: string, what: string): void {
+    this.#onViolation(`channel ${channel}: ${what}`);
+  }
+
+  #voted(channel: string, { voter, candidate, epoch }: { voter: string; candidate: string; epoch: number }): void {
+    const { votes } = this.#facts(channel);
+    const before = votes.get(`${voter} ${epoch}`);
+    if (before !== undefined && before !== candidate) {
+      this.#fail(channel, `${voter} voted in epoch ${epoch} for ${before} and for ${candidate}`);
+    }
+    votes.set(`${voter} ${epoch}`, candidate);
+  }
+
+  /** The same epoch at the same seq is the same entry after the same entries, in every log. */
+  #matching(
+    channel: string,
+    { nodeId }: Replica,
+    { entries, firstSeq }: { entries: readonly ShadowEntry[]; firstSeq: number },
+  ) {
+    const { chains } = this.#facts(channel);
+    for (const [index, entry] of entries.entries()) {
+      if (!isKnown(entry)) continue;
+      const seq = firstSeq + index;
+      const key = `${entry.epoch}:${seq}`;
+      const known = chains.get(key);
+      if (known === undefined) chains.set(key, entry.chain);
+      else if (known !== entry.chain) {
+        this.#fail(
+          channel,
+          `log matching: entry ${seq} of epoch ${entry.epoch} on ${nodeId} is not what it is elsewhere`,
+        );
+        return;
+      }
+    }
+  }
+
+  #synced(channel: string, replica: Replica, synced: number): void {
+    const { synced: all } = this.#facts(channel);
+    let chains = all.get(replica.nodeId);
+    if (!chains) all.set(replica.nodeId, chains = []);
+    // What the log has lost since is overwritten; what it never had again stays on record until then.
+    let from = Math.min(chains.length, synced);
+    while (from > 0 && chains[from - 1] !== replica.shadow.at(from)?.chain) from--;
+    if (from < synced) chains.length = from;
+    for (let seq = from + 1; seq <= synced; seq++) chains.push(replica.shadow.at(seq)?.chain ?? -1);
+    replica.synced = synced;
+  }
+
+  #changedRole(channel: string, replica: Replica, { role, epoch }: Observed): void {
+    const { nodeId } = replica;
+    if (epoch < replica.epoch) {
+      this.#fail(channel, `the epoch of ${nodeId} went back from ${replica.epoch} to ${epoch}`);
+    }
+    const wasLeader = replica.role === "leader" && replica.epoch === epoch;
+    replica.role = role;
+    replica.epoch = epoch;
+    if (role !== "leader" || wasLeader) return;
+    const facts = this.#facts(channel);
+    const other = facts.leaders.get(epoch);
+    if (other !== undefined && other !== nodeId) this.#fail(channel, `${other} and ${nodeId} both lead epoch ${epoch}`);
+    if (other === undefined) this.elections++;
+    facts.leaders.set(epoch, nodeId);
+    this.#voted(channel, { voter: nodeId, candidate: nodeId, epoch });
+    this.#complete(channel, replica);
+  }
+
+  /** A leader has everything that leaders of lower epochs have committed. */
+  #complete(channel: string, { shadow, nodeId, epoch }: Replica): void {
+    const { committed } = this.#facts(channel);
+    const missing = committed.findIndex(({ inEpoch, chain }, index) => {
+      const own = shadow.entries[index];
+      return inEpoch < epoch && own?.chain !== chain && (own === undefined || isKnown(own));
+    });
+    if (missing === -1) return;
+    const found = shadow.entries[missing];
+    this.#fail(
+      channel,
+      `leader completeness: ${nodeId} leads epoch ${epoch} without entry ${missing + 1}, committed in epoch ${
+        committed[missing]!.inEpoch
+      }; ${found ? `it has one of epoch ${found.epoch} there` : `its log ends at ${shadow.entries.length}`}`,
+    );
+  }
+
+  #changedCommit(channel: string, replica: Replica, member: Observed): void {
+    const { nodeId, shadow } = replica;
+    const to = member.commit.value;
+    if (to < replica.commit) this.#fail(channel, `the commit of ${nodeId} went back from ${replica.commit} to ${to}`);
+    const { committed } = this.#facts(channel);
+    for (let seq = replica.commit + 1; seq <= to; seq++) {
+      const own = shadow.at(seq);
+      if (own === undefined) {
+        return this.#fail(channel, `${nodeId} has committed ${to}, its log ends at ${shadow.entries.length}`);
+      }
+      const known = committed[seq - 1];
+      // What cannot be read here is told by the others.
+      if (!isKnown(own) || committed.length < seq - 1) continue;
+      if (known === undefined) committed.push({ ...own, inEpoch: member.epoch });
+      else if (known.chain !== own.chain) {
+        this.#fail(
+          channel,
+          `committed entry ${seq} is of epoch ${known.epoch} elsewhere, of epoch ${own.epoch} on ${nodeId}`,
+        );
+        break;
+      }
+      if (known === undefined && seq === to && member.role === "leader") {
+        this.#onMajority(channel, replica, { seq, member });
+      }
+    }
+    replica.commit = to;
+  }
+
+  /** What a leader commits has been synced by a majority of the voters. */
+  #onMajority(channel: string, { nodeId, shadow }: Replica, { seq, member }: { seq: number; member: Observed }): void {
+    const { voters } = member.membership;
+    const { synced } = this.#facts(channel);
+    const chain = shadow.at(seq)!.chain;
+    const holders = voters.filter((id) => synced.get(id)?.[seq - 1] === chain);
+    if (holders.length >= majorityOf(voters.length)) return;
+    this.#fail(
+      channel,
+      `${nodeId} committed entry ${seq} in epoch ${member.epoch}, synced only by [${holders.join()}] of the voters [${voters.join()}]`,
+    );
+  }
+}
+
+function keyOf(channel: string, nodeId: string): string {
+  return `${channel} ${nodeId}`;
+}
