@@ -6,6 +6,7 @@ import type { HttpHandler, MillraceNode } from "../src/server/node.ts";
 import { appendRoutes } from "./append.ts";
 import { channelRoutes } from "./channels.ts";
 import { addDocs } from "./docs.ts";
+import { leaderRoutes } from "./leader.ts";
 import { guard } from "./guard.ts";
 import { nodeRoutes } from "./node.ts";
 import { pageRoutes } from "./page.ts";
@@ -14,13 +15,14 @@ import { problem, problemOf } from "./problem.ts";
 import { readRoutes } from "./read.ts";
 
 const logger = getLogger(["millrace", "http"]);
+const ALL_ROUTES = [channelRoutes, appendRoutes, readRoutes, leaderRoutes, nodeRoutes, peerRoutes, pageRoutes];
 const METHODS = ["GET", "PUT", "POST", "DELETE"];
 
 /** The app that serves `node`. */
 export function createApp(node: MillraceNode): OpenAPIHono {
   const app = new OpenAPIHono();
   app.use("*", guard(node.config));
-  for (const routes of [channelRoutes, appendRoutes, readRoutes, nodeRoutes, peerRoutes, pageRoutes]) {
+  for (const routes of ALL_ROUTES) {
     app.route("/", routes(node));
   }
   addDocs(app);

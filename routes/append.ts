@@ -12,9 +12,15 @@ import { refused } from "./responses.ts";
 const binary = z.string().openapi({ format: "binary" });
 const PRODUCER_HEADERS = ["producer-id", "producer-epoch", "producer-seq"];
 
+const flag = z.enum(["true", "false"]);
+
 const request = {
   params: z.object({ name: channelName }),
-  query: z.object({ ack: ackLevel.default("quorum") }),
+  query: z.object({
+    ack: ackLevel.default("quorum"),
+    sync: flag.default("true").describe("false: copies count before they are on disk, where the channel allows that"),
+    forward: flag.default("false").describe("true: a node that does not lead passes the append on to the leader"),
+  }),
   headers: z.object({
     "if-match": z.string().optional().openapi({ description: 'the expected next seq, as "<seq>"' }),
   }),
@@ -42,9 +48,14 @@ const append = createRoute({
     200: { description: "appended", content: { "application/json": { schema: appendAnswer } } },
     403: refused,
     404: refused,
+    409: refused,
     412: refused,
     413: refused,
     415: refused,
+    421: {
+      ...refused,
+      description: "a problem document: another node leads; the header Millrace-Leader says where it is",
+    },
     422: refused,
     429: refused,
     501: refused,
@@ -60,11 +71,15 @@ export function appendRoutes(node: MillraceNode): OpenAPIHono {
   // Described here and checked below: with the validators of `openapi` an append of one entry took Bun 92 us instead of 62.
   app.openAPIRegistry.registerPath(append);
   app.post(append.getRoutingPath(), async (context) => {
-    const asked = context.req.queries("ack") ?? [];
-    const checked = head.safeParse({ name: context.req.param("name"), ack: asked.length > 1 ? asked : asked[0] });
+    const query = (name: string) => {
+      const asked = context.req.queries(name) ?? [];
+      return asked.length > 1 ? asked : asked[0];
+    };
+    const [ack, sync, forward] = [query("ack"), query("sync"), query("forward")];
+    const checked = head.safeParse({ name: context.req.param("name"), ack, sync, forward });
     if (!checked.success) return validationHook(checked, context);
-    const { name, ack } = checked.data;
-    const channel = node.channels.appendable(name);
+    const { name } = checked.data;
+    const channel = node.channels.appendable(name, { isForwarded: checked.data.forward === "true" });
     const { raw } = context.req;
     const type = mediaType(raw);
     if (![OCTETS_TYPE, NDJSON_TYPE, FRAMES_TYPE].includes(type)) {
@@ -86,7 +101,8 @@ export function appendRoutes(node: MillraceNode): OpenAPIHono {
       entryBytesMax: channel.config.limits.entryBytesMax,
       crc32: node.environment.crc32,
     });
-    return context.json(await channel.append({ frames, ack, expectNextSeq }), 200);
+    const isSynced = checked.data.sync === "true";
+    return context.json(await channel.append({ frames, ack: checked.data.ack, isSynced, expectNextSeq }), 200);
   });
   return app;
 }

@@ -1,7 +1,6 @@
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import { channelList, channelStatus, listQuery } from "../src/schema/api.ts";
 import { channelName, channelRequest, configOf } from "../src/schema/channel.ts";
-import type { Channel } from "../src/server/channel.ts";
 import type { MillraceNode } from "../src/server/node.ts";
 import { jsonRequest } from "./body.ts";
 import { Fault, validationHook } from "./problem.ts";
@@ -27,6 +26,8 @@ const create = createRoute({
     413: refused,
     415: refused,
     422: refused,
+    503: refused,
+    504: refused,
   },
 });
 
@@ -43,7 +44,7 @@ const show = createRoute({
   path: "/v1/channels/{name}",
   summary: "Status of a channel and of the replicas it feeds",
   request: { params },
-  responses: { 200: json(channelStatus, "the channel"), 404: refused },
+  responses: { 200: json(channelStatus, "the channel"), 404: refused, 503: refused },
 });
 
 const remove = createRoute({
@@ -51,15 +52,15 @@ const remove = createRoute({
   path: "/v1/channels/{name}",
   summary: "Delete a channel and its entries for good",
   request: { params },
-  responses: { 204: { description: "deleted" }, 403: refused, 404: refused },
+  responses: { 204: { description: "deleted" }, 403: refused, 404: refused, 503: refused, 504: refused },
 });
 
 /** Creating, listing, showing and deleting channels. */
 export function channelRoutes(node: MillraceNode): OpenAPIHono {
   const app = new OpenAPIHono({ defaultHook: validationHook });
-  const statusOf = (channel: Channel) => {
-    const replicas = node.sessions.replicas(channel.name);
-    return { ...channel.status(), replicas };
+  const statusOf = async (name: string) => {
+    const status = node.channels.status(name);
+    return { ...status, replicas: await node.replicas(name) };
   };
   app.use("/v1/channels/:name", async (context, next) => {
     if (context.req.method === "PUT") context.req.raw = await jsonRequest(context.req.raw, CONFIG_BYTES_MAX);
@@ -68,13 +69,14 @@ export function channelRoutes(node: MillraceNode): OpenAPIHono {
   app.openapi(create, async (context) => {
     const { name } = context.req.valid("param");
     const { entryBytesMax } = node.config.limits;
-    const config = configOf(channelRequest.parse(context.req.valid("json") ?? {}), entryBytesMax);
+    const asked = channelRequest.parse(context.req.valid("json") ?? {});
+    const config = configOf(asked, entryBytesMax);
     if (config.limits.entryBytesMax > entryBytesMax) {
       const found = config.limits.entryBytesMax;
       throw new Fault("bad-request", `limits.entryBytesMax: ${found} is above this node's ${entryBytesMax}`);
     }
-    const { channel, created } = await node.channels.create(name, config);
-    return created ? context.json(statusOf(channel), 201) : context.json(statusOf(channel), 200);
+    const isCreated = await node.channels.create(name, { config, voters: asked.voters });
+    return isCreated ? context.json(await statusOf(name), 201) : context.json(await statusOf(name), 200);
   });
   app.openapi(list, (context) => {
     const { prefix, after, limit } = context.req.valid("query");
@@ -83,7 +85,7 @@ export function channelRoutes(node: MillraceNode): OpenAPIHono {
     const channels = named.slice(0, limit).map((status) => ({ ...status, replicaCount: counts.get(status.name) ?? 0 }));
     return context.json({ channels, hasMore: named.length > limit }, 200);
   });
-  app.openapi(show, (context) => context.json(statusOf(node.channels.get(context.req.valid("param").name)), 200));
+  app.openapi(show, async (context) => context.json(await statusOf(context.req.valid("param").name), 200));
   app.openapi(remove, async (context) => {
     await node.channels.delete(context.req.valid("param").name);
     return context.body(null, 204);

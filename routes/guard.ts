@@ -5,7 +5,7 @@ import type { MiddlewareHandler } from "hono";
 import { isLoopback, type NodeConfig } from "../src/schema/config.ts";
 import { problem } from "./problem.ts";
 
-const EXPOSED_HEADERS = "Millrace-Next-Seq, Millrace-Commit, ETag, Retry-After";
+const EXPOSED_HEADERS = "Millrace-Next-Seq, Millrace-Commit, Millrace-Leader, ETag, Retry-After";
 const ALLOWED_HEADERS = "Authorization, Content-Type, If-Match, Last-Event-ID, Accept";
 
 /** A refusal for a request that does not belong here; `undefined` for one that does. */

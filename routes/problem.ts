@@ -5,6 +5,7 @@ import type { Context } from "hono";
 import { ulid } from "ulid";
 import { StoreError } from "../src/log/store_error.ts";
 import { Refusal, type RefusalCode } from "../src/server/refusal.ts";
+import { MemberError } from "../src/stream/member_error.ts";
 import { ProtocolError } from "../src/wire/protocol_error.ts";
 
 type ProblemCode =
@@ -123,6 +124,7 @@ export function problemOf(error: unknown, onInternal: (error: unknown) => void):
   if (error instanceof ProtocolError) return problem("malformed-frames", error.message, { fault: error.code });
   if (error instanceof StoreError && error.code === "damaged") return problem("damaged", error.message);
   if (error instanceof StoreError && error.code === "closed") return problem("draining", error.message);
+  if (error instanceof MemberError && error.code === "closed") return problem("draining", error.message);
   if (error instanceof StoreError && error.code === "fenced") return problem("fenced", error.message);
   if (error instanceof HTTPException && error.status === 400) return problem("malformed-json", error.message);
   onInternal(error);

@@ -20,6 +20,11 @@ export interface LogStore {
   list(): Promise<string[]>;
   /** Closes `id` if it is open and removes it for good. Removing what does not exist is fine. */
   remove(id: string): Promise<void>;
+  /**
+   * Closes `id` if it is open and gives its files another name, which is the answer: the log is no more, its bytes are still
+   * there for people. Absent where there is nothing to be kept.
+   */
+  setAside?(id: string): Promise<string>;
   /** Syncs and closes every log, and leaves the marks of a clean shutdown. Harmless when repeated. */
   close(): Promise<void>;
 }

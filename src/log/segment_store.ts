@@ -36,6 +36,8 @@ export interface SegmentStoreOptions {
 const MIB = 1024 * 1024;
 const LOCK_NAME = "millrace.lock";
 const REMOVED_SUFFIX = ".removed";
+/** Of a log that is put aside; a number follows. */
+const ASIDE_SUFFIX = ".aside-";
 /** Indexes of sealed segments in memory, about 50 KiB each. */
 const INDEXES_MAX = 64;
 
@@ -113,6 +115,21 @@ class SegmentStore implements LogStore {
     } finally {
       this.#logs.delete(id);
     }
+  }
+
+  async setAside(id: string): Promise<string> {
+    checkLogId(id);
+    this.#checkOpen();
+    const open = this.#logs.get(id);
+    await (await open?.catch(() => undefined))?.close();
+    const { disk } = this.#context;
+    const names = new Set(await disk.list(this.#root));
+    let number = 1;
+    while (names.has(`${id}${ASIDE_SUFFIX}${number}`)) number++;
+    const place = `${this.#root}/${id}${ASIDE_SUFFIX}${number}`;
+    await disk.rename(`${this.#root}/${id}`, place);
+    await disk.syncDirectory(this.#root);
+    return place;
   }
 
   close(): Promise<void> {

@@ -1,7 +1,7 @@
 // Shapes of the control API's answers and parameters (routes/). Names are those of design and docs.
 
 import { z } from "zod";
-import { channelConfig } from "./channel.ts";
+import { channelConfig, nodeIdText } from "./channel.ts";
 
 const seq = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
 
@@ -44,6 +44,9 @@ export const channelStatus = z.object({
   epoch: z.int(),
   role: z.enum(["idle", "replica", "candidate", "leader"]),
   leader: z.string().nullable().describe("node id"),
+  leaderUrl: z.string().nullable().describe("where its API is, as far as this node knows"),
+  members: z.object({ voters: z.array(z.string()), observers: z.array(z.string()) }).describe("node ids"),
+  doubtful: z.boolean().describe("this node may have lost entries: it neither leads nor votes as others do"),
   bytes: z.int().describe("bytes of the entries that are kept"),
   chain: z.string().describe("chain checksum over all entries below nextSeq, hexadecimal"),
   damage: z.object({ seq, place: z.string(), reason: z.string() }).nullable(),
@@ -124,6 +127,26 @@ export const peerList = z.object({
 });
 export type PeerList = z.infer<typeof peerList>;
 
+/** Whom the leadership of a channel is handed to. */
+export const leaderTransfer = z.strictObject({
+  nodeId: nodeIdText.optional().describe("a voter; default: the one that has most"),
+});
+
+/** A change of who belongs to a replica set: one node at a time. */
+export const memberChange = z.strictObject({
+  add: nodeIdText.optional().describe("becomes a voter, once it has caught up"),
+  observe: nodeIdText.optional().describe("becomes an observer: it is fed, and does not count"),
+  remove: nodeIdText.optional().describe("takes part no more, and its copy is removed"),
+}).refine((change) => Object.values(change).filter((id) => id !== undefined).length === 1, {
+  message: "allowed is one of add, observe and remove",
+});
+
+export const drainAnswer = z.object({
+  handedOver: z.array(z.string()).describe("channels that this node leads no more"),
+  kept: z.array(z.object({ name: z.string(), reason: z.string() })).describe("channels that it leads still"),
+});
+export type DrainAnswer = z.infer<typeof drainAnswer>;
+
 const moment = z.string().describe("ISO 8601");
 
 export const certificateStatus = z.object({
@@ -161,6 +184,7 @@ export const nodeStatus = z.object({
     "SHA-256 of the WebTransport certificates, now and next, hexadecimal",
   ),
   store: z.object({ kind: z.string(), durable: z.boolean(), durability: z.string() }),
+  drops: z.record(z.string(), z.int()).describe("messages of replica sets that changed nothing, by why"),
   limits: z.record(z.string(), z.number()),
 });
 export type NodeStatus = z.infer<typeof nodeStatus>;

@@ -1,10 +1,10 @@
-// Which channels exist: itself a channel, `_catalogue`, whose entries are records of creation and deletion. The state is what
-// applying all of them in order gives; it is kept nowhere else.
+// Which channels exist: itself a channel, `_catalogue`, whose entries are records of creation, placement and deletion. The state
+// is what applying all committed ones in order gives, the same on every node; it is kept nowhere else.
 
-import { utf8 } from "../lib/bytes.ts";
+import type { Seq } from "../core/position.ts";
+import { Watermark } from "../lib/watermark.ts";
 import { type CatalogueRecord, catalogueRecord, type ChannelConfig } from "../schema/channel.ts";
 import { entriesOf, EntryType } from "../wire/frame.ts";
-import { frameUnplaced } from "../wire/stamp_run.ts";
 import type { Channel } from "./channel.ts";
 
 export const CATALOGUE_NAME = "_catalogue";
@@ -16,60 +16,84 @@ export interface CatalogueItem {
   readonly name: string;
   readonly incarnation: string;
   readonly config: ChannelConfig;
+  /** The voters that it began with; absent where a node that was alone made it. */
+  readonly voters: readonly string[] | undefined;
+  /** The nodes that take part. */
+  readonly nodes: readonly string[] | undefined;
+  /** Where its creation is recorded. */
+  readonly seq: Seq;
+}
+
+/** What a stretch of the catalogue is about: to be looked at again. */
+export interface CatalogueChanges {
+  readonly names: ReadonlySet<string>;
+  /** Incarnations whose deletion is recorded; their logs may be removed. */
+  readonly deleted: ReadonlySet<string>;
 }
 
 export class Catalogue {
-  readonly #channel: Channel;
+  /** Last entry that is applied, and whose consequences for this node are drawn. */
+  readonly applied = new Watermark(0);
   readonly #items = new Map<string, CatalogueItem>();
-  /** Incarnations whose deletion is recorded; their logs may be removed. */
-  readonly deleted = new Set<string>();
-
-  private constructor(channel: Channel) {
-    this.#channel = channel;
-  }
-
-  /** Applies every committed record of `channel`. @throws where a record cannot be read: nothing is guessed. */
-  static async open(channel: Channel): Promise<Catalogue> {
-    const catalogue = new Catalogue(channel);
-    const { log, commit } = channel;
-    if (log.damage) throw new Error(`the catalogue is damaged: ${log.damage.place}: ${log.damage.reason}`);
-    const cursor = log.cursor(log.firstSeq);
-    for (;;) {
-      const slice = await cursor.read({ upTo: commit.value, bytesMax: READ_BYTES_MAX });
-      if (!slice) break;
-      for (const entry of entriesOf(slice.bytes)) {
-        if (entry.type === EntryType.data) catalogue.#apply(recordOf(entry.payload));
-      }
-    }
-    cursor.close();
-    return catalogue;
-  }
+  readonly #deleted = new Set<string>();
 
   get items(): Iterable<CatalogueItem> {
     return this.#items.values();
   }
 
-  /** Records `item` durably, then shows it. */
-  async create(item: CatalogueItem, at: number): Promise<void> {
-    await this.#record({ op: "create", ...item, at });
+  item(name: string): CatalogueItem | undefined {
+    return this.#items.get(name);
   }
 
-  async delete({ name, incarnation }: Omit<CatalogueItem, "config">, at: number): Promise<void> {
-    await this.#record({ op: "delete", name, incarnation, at });
+  isDeleted(incarnation: string): boolean {
+    return this.#deleted.has(incarnation);
   }
 
-  async #record(record: CatalogueRecord): Promise<void> {
-    await this.#channel.append({ frames: frameUnplaced([utf8(JSON.stringify(record))]), ack: "quorum" });
-    this.#apply(record);
+  /**
+   * Applies every committed record of `channel` in order, and those that come, until the channel is gone.
+   * @throws where a record cannot be read: nothing is guessed.
+   */
+  async follow(channel: Channel, draw: (changes: CatalogueChanges) => Promise<void>): Promise<never> {
+    for (;;) {
+      await channel.commit.reached(this.applied.value + 1, channel.gone);
+      const upTo = channel.commit.value;
+      await draw(await this.#apply(channel, upTo));
+      this.applied.advance(upTo);
+    }
   }
 
-  #apply(record: CatalogueRecord): void {
+  async #apply({ log }: Channel, upTo: Seq): Promise<CatalogueChanges> {
+    const changes = { names: new Set<string>(), deleted: new Set<string>() };
+    const cursor = log.cursor(this.applied.value + 1);
+    try {
+      while (cursor.nextSeq <= upTo) {
+        const slice = await cursor.read({ upTo, bytesMax: READ_BYTES_MAX });
+        if (!slice) throw new Error(`entry ${cursor.nextSeq} of the catalogue is committed and not there`);
+        for (const entry of entriesOf(slice.bytes)) {
+          if (entry.type === EntryType.data) this.#take(recordOf(entry.payload), entry.seq, changes);
+        }
+      }
+      return changes;
+    } finally {
+      cursor.close();
+    }
+  }
+
+  #take(record: CatalogueRecord, seq: Seq, changes: { names: Set<string>; deleted: Set<string> }): void {
+    const { name, incarnation } = record;
+    const item = this.#items.get(name);
+    // The first of two creations counts: the second was recorded by a leader that did not know of it.
+    if (record.op === "create" ? item : item?.incarnation !== incarnation) return;
+    changes.names.add(name);
     if (record.op === "create") {
-      const { name, incarnation, config } = record;
-      this.#items.set(name, { name, incarnation, config });
-    } else if (this.#items.get(record.name)?.incarnation === record.incarnation) {
-      this.#items.delete(record.name);
-      this.deleted.add(record.incarnation);
+      const { config, voters } = record;
+      this.#items.set(name, { name, incarnation, config, voters, nodes: voters, seq });
+    } else if (record.op === "place") {
+      this.#items.set(name, { ...item!, nodes: record.nodes });
+    } else {
+      this.#items.delete(name);
+      this.#deleted.add(incarnation);
+      changes.deleted.add(incarnation);
     }
   }
 }

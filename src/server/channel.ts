@@ -1,17 +1,18 @@
-// A channel of this node: its log, its leadership (a replica set of one is its own majority), its commit position. Appends
-// come in as frames without a place and leave stamped, in the order in which they came.
+// A channel on this node: its log and this node's part in its replica set. Appends come in as frames without a place; where this
+// node leads they leave stamped, in the order in which they came, and are answered with what was achieved for them.
 
 import type { Environment } from "../core/environment.ts";
 import type { Epoch, Seq } from "../core/position.ts";
-import { quorumSeq } from "../core/quorum.ts";
+import type { MemberEvent } from "../core/replica_set.ts";
+import { type Deferred, deferred } from "../lib/deferred.ts";
 import { Watermark } from "../lib/watermark.ts";
 import type { Damage, Log } from "../log/log_store.ts";
 import { StoreError } from "../log/store_error.ts";
 import type { AckLevel, ChannelStatus } from "../schema/api.ts";
 import type { ChannelConfig } from "../schema/channel.ts";
 import type { FedChannel } from "../stream/feeder.ts";
-import { EntryType } from "../wire/frame.ts";
-import { frameUnplaced, stampRun } from "../wire/stamp_run.ts";
+import type { Member } from "../stream/member.ts";
+import { appendRefusal } from "./append_refusal.ts";
 import { Refusal } from "./refusal.ts";
 
 export interface ChannelOptions {
@@ -19,16 +20,22 @@ export interface ChannelOptions {
   readonly incarnation: string;
   readonly config: ChannelConfig;
   readonly log: Log;
+  /** This node's part in the replica set; it has none where its log is damaged and nobody else has a copy. */
+  readonly member: Member | undefined;
   readonly nodeId: string;
   readonly environment: Environment;
   readonly appendQueuedBytesMax: number;
   readonly appendTimeoutMs: number;
+  /** Where the HTTP API of a node is, as far as is known. */
+  readonly urlOf: (nodeId: string) => string | null;
 }
 
 export interface AppendRequest {
   /** Whole frames without a place, checked; they belong to the channel from now on. */
   readonly frames: Uint8Array;
   readonly ack: AckLevel;
+  /** Whether the copies that `ack` asks for must be on disk. Default: yes. */
+  readonly isSynced?: boolean;
   /** The append is refused unless this is the seq that its first entry gets. */
   readonly expectNextSeq?: Seq | undefined;
 }
@@ -45,65 +52,112 @@ export class Channel implements FedChannel {
   readonly incarnation: string;
   readonly config: ChannelConfig;
   readonly log: Log;
+  readonly member: Member | undefined;
   readonly commit: Watermark;
   readonly #options: ChannelOptions;
   readonly #gone = new AbortController();
-  #epoch: Epoch;
-  #leading = false;
-  #leadership: Promise<void> | undefined;
+  /** How many events of the replica set this channel was told. */
+  readonly #told = new Watermark(0);
+  #appendsUnderWay = 0;
+  #quiet: Deferred<void> | undefined;
 
   constructor(options: ChannelOptions) {
     this.name = options.name;
     this.incarnation = options.incarnation;
     this.config = options.config;
     this.log = options.log;
+    this.member = options.member;
     this.#options = options;
-    this.#epoch = options.log.tail.epoch;
-    this.commit = new Watermark(options.log.synced.value);
-    void this.#followLog();
+    this.commit = options.member?.commit ?? new Watermark(options.log.synced.value);
+    void this.#watchLog();
   }
 
   get gone(): AbortSignal {
     return this.#gone.signal;
   }
 
-  /** Begins a new epoch with its first entry. A log that is damaged is served as far as it is known, and not led. */
-  lead(): Promise<void> {
-    if (this.log.damage || this.log.fence) return Promise.resolve();
-    this.#leadership ??= this.#beginEpoch().catch((error) => {
-      this.#leadership = undefined;
-      throw error;
-    });
-    return this.#leadership;
+  get isLeading(): boolean {
+    return this.member?.role === "leader";
   }
 
-  async #beginEpoch(): Promise<void> {
-    this.#epoch = this.log.tail.epoch + 1;
-    this.#append(frameUnplaced([new Uint8Array(0)], EntryType.epochStart));
-    await this.#committed(this.log.tail.nextSeq - 1);
-    this.#leading = true;
+  /** Whether others may know of entries that are committed and not known to be that here. */
+  get isBehind(): boolean {
+    const { member } = this;
+    return member !== undefined && !member.isEstablished;
+  }
+
+  /** Something has happened in the replica set. */
+  told(_event: MemberEvent): void {
+    this.#told.advance(this.#told.value + 1);
+  }
+
+  /** Resolves once there is a leader and, where that is this node, it can commit; rejects with the signal's reason. */
+  async led(signal: AbortSignal): Promise<void> {
+    const { member } = this;
+    if (!member) return;
+    for (;;) {
+      const [told, commit] = [this.#told.value, this.commit.value];
+      if (member.isEstablished) return;
+      if (member.leader !== undefined && member.leader !== this.#options.nodeId) return;
+      if (this.isLeading) await this.commit.reached(commit + 1, signal);
+      else await this.#told.reached(told + 1, signal);
+    }
   }
 
   /**
    * Appends, and answers once what `ack` asks for is achieved.
    * @throws Refusal; its code tells whether anything can have happened (`append-timeout`, `append-unknown`) or not.
    */
-  async append({ frames, ack, expectNextSeq }: AppendRequest): Promise<AppendAnswer> {
-    if (!this.#leading) await this.lead();
-    this.#admit(frames, expectNextSeq);
-    const firstSeq = this.log.tail.nextSeq;
-    this.#append(frames);
-    const lastSeq = this.log.tail.nextSeq - 1;
-    const epoch = this.#epoch;
-    if (ack === "none") {
-      return { firstSeq, lastSeq, epoch, ack: { requested: ack, achieved: "none", copies: 0, synced: 0 } };
+  async append(request: AppendRequest): Promise<AppendAnswer> {
+    const member = this.#admit(request);
+    this.#appendsUnderWay++;
+    try {
+      return await this.#appendTo(member, request);
+    } finally {
+      if (--this.#appendsUnderWay === 0) this.#quiet?.resolve();
     }
-    await this.#committed(lastSeq);
-    return { firstSeq, lastSeq, epoch, ack: { requested: ack, achieved: ack, copies: 1, synced: 1 } };
+  }
+
+  async #appendTo(member: Member, { frames, ack, isSynced = true }: AppendRequest): Promise<AppendAnswer> {
+    let position: { firstSeq: Seq; lastSeq: Seq; epoch: Epoch };
+    try {
+      position = member.append(frames);
+    } catch (error) {
+      throw this.#refusalOf(error, { isAppended: false });
+    }
+    if (ack === "none") return { ...position, ack: { requested: ack, achieved: ack, copies: 0, synced: 0 } };
+    const { copies, synced } = await this.#achieved(member, position, { level: ack, isSynced });
+    return { ...position, ack: { requested: ack, achieved: ack, copies, synced } };
+  }
+
+  async #achieved(
+    member: Member,
+    { epoch, lastSeq: seq }: { epoch: Epoch; lastSeq: Seq },
+    { level, isSynced }: { level: Exclude<AckLevel, "none">; isSynced: boolean },
+  ): Promise<{ copies: number; synced: number }> {
+    const { appendTimeoutMs: timeoutMs } = this.#options;
+    try {
+      const achieved = await member.achieved({ epoch, seq }, { level, isSynced, timeoutMs });
+      // What is committed stays so; what only the leader vouches for must come from one that still leads.
+      const isCommitted = level !== "leader" && isSynced;
+      if (!isCommitted && (member.role !== "leader" || member.epoch !== epoch)) {
+        throw new Refusal("append-unknown", `node ${this.#options.nodeId} leads ${this.name} no longer`);
+      }
+      return achieved;
+    } catch (error) {
+      throw this.#refusalOf(error, { isAppended: true });
+    }
+  }
+
+  #refusalOf(error: unknown, { isAppended }: { isAppended: boolean }): unknown {
+    const { appendTimeoutMs } = this.#options;
+    return appendRefusal(error, { isAppended, appendTimeoutMs, notLeading: () => this.notLeading() });
   }
 
   status(): Omit<ChannelStatus, "replicas"> {
-    const { log, name, incarnation, config } = this;
+    const { log, name, incarnation, config, member } = this;
+    const leader = member?.leader ?? null;
+    const { voters, observers } = member?.membership ?? { voters: [this.#options.nodeId], observers: [] };
     return {
       name,
       incarnation,
@@ -111,9 +165,12 @@ export class Channel implements FedChannel {
       firstSeq: log.firstSeq,
       nextSeq: log.tail.nextSeq,
       commit: this.commit.value,
-      epoch: this.#epoch,
-      role: this.#leading ? "leader" : "idle",
-      leader: this.#leading ? this.#options.nodeId : null,
+      epoch: member?.epoch ?? log.tail.epoch,
+      role: member?.role ?? "idle",
+      leader,
+      leaderUrl: leader === null ? null : this.#options.urlOf(leader),
+      members: { voters: [...voters], observers: [...observers] },
+      doubtful: member?.isDoubtful ?? false,
       bytes: log.byteLength,
       chain: log.tail.chain.toString(16).padStart(8, "0"),
       damage: log.damage ?? null,
@@ -127,22 +184,45 @@ export class Channel implements FedChannel {
     if (damage && seq >= damage.seq) throw new Refusal("damaged", this.#describe(damage), { seq: damage.seq });
   }
 
+  /** Why this node does not take what only a leader takes. */
+  notLeading(): Refusal {
+    const { name, member } = this;
+    const leader = member?.leader;
+    if (leader === undefined || leader === this.#options.nodeId) {
+      return new Refusal("no-leader", `nobody leads channel ${name} at this moment, as far as this node knows`);
+    }
+    const leaderUrl = this.#options.urlOf(leader);
+    return new Refusal("not-leader", `node ${leader} leads channel ${name}`, { leader, leaderUrl });
+  }
+
   #describe({ seq, place, reason }: Damage): string {
     return `channel ${this.name} is damaged from entry ${seq} on (${place}: ${reason})`;
   }
 
-  /** Ends every feeder and every wait with `reason`. The log is closed by its store. */
-  leave(reason: string): void {
-    this.#leading = false;
+  /** Takes no more appends and ends every feeder with `reason`; resolves when those under way are answered. */
+  async quiesce(reason: string): Promise<void> {
     this.#gone.abort(reason);
-    this.commit.fail(new Refusal("draining", reason));
+    if (this.#appendsUnderWay === 0) return;
+    this.#quiet ??= deferred<void>();
+    await this.#quiet.promise;
   }
 
-  #admit(frames: Uint8Array, expectNextSeq: Seq | undefined): void {
-    const { log, name } = this;
+  /** Ends every feeder and every wait with `reason`. The log is closed by its store, the member by whoever made it. */
+  leave(reason: string): void {
+    this.#gone.abort(reason);
+    this.commit.fail(new Refusal("draining", reason));
+    this.#told.fail(new Refusal("draining", reason));
+  }
+
+  #admit({ frames, isSynced = true, expectNextSeq }: AppendRequest): Member {
+    const { log, name, member } = this;
     if (this.#gone.signal.aborted) throw new Refusal("draining", String(this.#gone.signal.reason));
     this.checkSound(Infinity);
     if (log.fence) throw new Refusal("fenced", `channel ${name} takes no appends: ${log.fence.message}`);
+    if (!member || member.role !== "leader") throw this.notLeading();
+    if (!isSynced && this.config.allowUnsynced !== true) {
+      throw new Refusal("sync-required", `sync=false is allowed where allowUnsynced is true, and in ${name} it is not`);
+    }
     if (expectNextSeq !== undefined && expectNextSeq !== log.tail.nextSeq) {
       const { nextSeq } = log.tail;
       throw new Refusal("precondition-failed", `If-Match asks for next seq ${expectNextSeq}, it is ${nextSeq}`, {
@@ -157,59 +237,15 @@ export class Channel implements FedChannel {
         `${log.pendingBytes} bytes of ${name} wait for the disk, allowed are ${allowed}`,
       );
     }
+    return member;
   }
 
-  #append(frames: Uint8Array): void {
-    const { clock, crc32 } = this.#options.environment;
-    const { log } = this;
-    log.append(stampRun(frames, { after: log.tail, epoch: this.#epoch, now: clock.now(), crc32 }));
-  }
-
-  async #committed(seq: Seq): Promise<void> {
-    const { appendTimeoutMs, environment: { clock } } = this.#options;
-    if (this.commit.value >= seq) return;
-    const timeout = new AbortController();
-    const cancel = clock.schedule(appendTimeoutMs, () => timeout.abort());
-    try {
-      // The wait is on the log, which knows at once when this very append cannot be stored.
-      await this.log.synced.reached(seq, timeout.signal);
-      this.#advanceCommit();
-    } catch (error) {
-      throw this.#failure(error, timeout.signal.aborted);
-    } finally {
-      cancel();
-    }
-  }
-
-  #failure(error: unknown, timedOut: boolean): unknown {
-    const { appendTimeoutMs } = this.#options;
-    if (timedOut) return new Refusal("append-timeout", `not on disk within ${appendTimeoutMs} ms; it may yet be`);
-    if (!(error instanceof StoreError)) return error;
-    if (error.code === "disk-full") return new Refusal("disk-full", error.message, {}, { cause: error });
-    return new Refusal("append-unknown", `the append may or may not be on disk: ${error.message}`, {}, {
-      cause: error,
-    });
-  }
-
-  #advanceCommit(): void {
-    this.commit.advance(Math.max(this.commit.value, quorumSeq([this.log.synced.value])));
-  }
-
-  /**
-   * Moves commit with what is synced; goes on after a write that failed without harm. Where the log is damaged, whoever waits
-   * for more is told: nothing will come.
-   */
-  async #followLog(): Promise<void> {
+  /** Where the log turns out to be damaged, whoever waits for more is told: nothing will come. */
+  async #watchLog(): Promise<void> {
     const { log, commit } = this;
-    if (log.damage) return commit.fail(new StoreError("damaged", this.#describe(log.damage)));
-    while (!this.#gone.signal.aborted) {
-      try {
-        await log.synced.reached(commit.value + 1, this.#gone.signal);
-        this.#advanceCommit();
-      } catch {
-        if (log.damage) return commit.fail(new StoreError("damaged", this.#describe(log.damage)));
-        if (log.fence || this.#gone.signal.aborted) return;
-      }
+    while (!log.damage && !log.fence && !this.#gone.signal.aborted) {
+      await log.synced.reached(Number.MAX_SAFE_INTEGER, this.#gone.signal).catch(() => {});
     }
+    if (log.damage) commit.fail(new StoreError("damaged", this.#describe(log.damage)));
   }
 }

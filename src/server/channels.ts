@@ -1,189 +1,308 @@
-// All channels of this node, as the catalogue says.
+// The channels of the cluster as this node knows them: those that are here, those that are on other nodes, those that are lost.
 
 import { ulid } from "ulid";
 import type { Environment } from "../core/environment.ts";
 import { isSystemChannel } from "../core/channel_name.ts";
 import type { LogStore } from "../log/log_store.ts";
+import type { Mesh } from "../peer/mesh.ts";
 import type { ChannelStatus } from "../schema/api.ts";
-import { type ChannelConfig, channelConfig } from "../schema/channel.ts";
+import { type ChannelConfig, channelConfig, type VotersRequest } from "../schema/channel.ts";
 import type { LimitsConfig } from "../schema/config.ts";
-import { Catalogue, CATALOGUE_INCARNATION, CATALOGUE_NAME, type CatalogueItem } from "./catalogue.ts";
-import { Channel } from "./channel.ts";
+import {
+  Catalogue,
+  CATALOGUE_INCARNATION,
+  CATALOGUE_NAME,
+  type CatalogueChanges,
+  type CatalogueItem,
+} from "./catalogue.ts";
+import { CatalogueEditor } from "./catalogue_editor.ts";
+import type { Channel } from "./channel.ts";
+import { Forwarding } from "./forwarding.ts";
+import { awaitLeader, handleLeadingQuestions } from "./leading_question.ts";
+import { LocalChannels, messageOf, type TakeUp } from "./local_channels.ts";
 import { Refusal } from "./refusal.ts";
+import { lostStatus, remoteStatus } from "./remote_status.ts";
+import type { Replication } from "./replication.ts";
 
 export interface ChannelsOptions {
   readonly store: LogStore;
+  readonly replication: Replication;
+  readonly mesh: Mesh;
   readonly nodeId: string;
+  /** The nodes of the cluster, this one among them: the voters of a catalogue that is new. */
+  readonly clusterIds: readonly string[];
   readonly environment: Environment;
   readonly limits: LimitsConfig;
+  readonly urlOf: (nodeId: string) => string | null;
   readonly onNotice: (message: string) => void;
+  /** This node leads a channel from now on. */
+  readonly onLed: (incarnation: string) => void;
 }
 
-interface LostChannel {
-  readonly name: string;
-  readonly incarnation: string;
-  readonly reason: string;
-}
+/** What takes appends. */
+export type Appendable = Pick<Channel, "config" | "append">;
 
-/** How many logs are opened at a time at start. */
-const OPENING_MAX = 32;
+type Status = Omit<ChannelStatus, "replicas">;
 
 export class Channels {
+  readonly catalogue = new Catalogue();
+  readonly editor: CatalogueEditor;
   readonly #options: ChannelsOptions;
-  readonly #channels = new Map<string, Channel>();
-  /** Channels of the catalogue whose log is missing or cannot be opened, by name. */
-  readonly #lost = new Map<string, LostChannel>();
-  #catalogue: Catalogue | undefined;
-  /** Creations and deletions go one after the other. */
-  #changing: Promise<unknown> = Promise.resolve();
+  readonly #local: LocalChannels;
+  readonly #forwarding: Forwarding;
+  /** Whether the catalogue was there before anything was kept of replica sets: then a missing log is a lost one. */
+  readonly #isFromBefore: boolean;
+  /** Why the catalogue is not followed any more. */
+  #failure: unknown;
 
-  /** Opens the catalogue and every channel in it. */
+  /** Opens the catalogue; where this node is alone, every channel in it too. @throws where the catalogue cannot be read. */
   static async open(options: ChannelsOptions): Promise<Channels> {
-    const channels = new Channels(options);
-    const existing = new Set(await options.store.list());
-    const config = channelConfig.parse({});
-    const item = { name: CATALOGUE_NAME, incarnation: CATALOGUE_INCARNATION, config };
-    const catalogueChannel = await channels.#start(item);
-    const catalogue = await Catalogue.open(catalogueChannel);
-    channels.#catalogue = catalogue;
-    const items = [...catalogue.items];
-    for (let at = 0; at < items.length; at += OPENING_MAX) {
-      await Promise.all(items.slice(at, at + OPENING_MAX).map((each) => channels.#restart(each, existing)));
+    const { store, replication, environment: { clock }, limits: { appendTimeoutMs } } = options;
+    const { members, sets } = replication;
+    const logs = await store.list();
+    let joined = (_channel: Channel) => {};
+    const local = await LocalChannels.open({
+      ...options,
+      members,
+      sets,
+      awaitLeader: (item, signal) => awaitLeader(item, { ...options, signal }),
+      onJoined: (channel) => joined(channel),
+    });
+    const isFromBefore = members.isBlank && logs.includes(CATALOGUE_INCARNATION);
+    const channels = new Channels(options, local, isFromBefore);
+    joined = (channel) => channels.#joined(channel);
+    replication.listen((incarnation, event) => {
+      local.told(incarnation, event);
+      const channel = local.nameOf(incarnation);
+      if (channel !== undefined) replication.publish({ ...event, channel, incarnation });
+      if (event.event === "leaderChanged" && event.leader === options.nodeId) options.onLed(incarnation);
+    });
+    const over = new AbortController();
+    const cancel = clock.schedule(appendTimeoutMs, () => over.abort(new Error("the catalogue has no leader in time")));
+    try {
+      await channels.#open(over.signal);
+    } finally {
+      cancel();
     }
-    for (const incarnation of catalogue.deleted) if (existing.has(incarnation)) await options.store.remove(incarnation);
     return channels;
   }
 
-  private constructor(options: ChannelsOptions) {
+  private constructor(options: ChannelsOptions, local: LocalChannels, isFromBefore: boolean) {
     this.#options = options;
+    this.#local = local;
+    this.#isFromBefore = isFromBefore;
+    const { mesh, nodeId, environment, limits: { appendTimeoutMs: timeoutMs } } = options;
+    const channel = () => this.catalogueChannel;
+    this.editor = new CatalogueEditor({ catalogue: this.catalogue, channel, mesh, nodeId, environment, timeoutMs });
+    const find = (incarnation: string) => this.byIncarnation(incarnation);
+    this.#forwarding = new Forwarding({ mesh, find, crc32: environment.crc32, timeoutMs });
+    handleLeadingQuestions(mesh, find);
+  }
+
+  /** @throws Refusal `damaged` while its log is repaired. */
+  get catalogueChannel(): Channel {
+    return this.get(CATALOGUE_NAME);
+  }
+
+  /** Whether this node knows what the catalogue says, so that what it does not know of is not there. */
+  get isSettled(): boolean {
+    const channel = this.#local.find(CATALOGUE_NAME);
+    if (!channel?.member || this.#failure !== undefined) return false;
+    const { member, log } = channel;
+    const start = log.epochStarts.at(-1);
+    return member.leader !== undefined && start?.epoch === member.epoch && this.catalogue.applied.value >= start.seq;
   }
 
   find(name: string): Channel | undefined {
-    return this.#channels.get(name);
+    return this.#local.find(name);
   }
 
-  /** @throws Refusal `unknown-channel`, `damaged`. */
+  byIncarnation(incarnation: string): Channel | undefined {
+    return this.#local.byIncarnation(incarnation);
+  }
+
+  /** The channel where it is on this node. @throws Refusal `unknown-channel`, `not-member`, `no-leader`, `damaged`. */
   get(name: string): Channel {
-    const channel = this.#channels.get(name);
+    const channel = this.#local.find(name);
     if (channel) return channel;
-    const lost = this.#lost.get(name);
-    if (lost !== undefined) throw new Refusal("damaged", lost.reason);
+    const lost = this.#local.lost(name);
+    if (lost) throw new Refusal("damaged", lost.reason);
+    const item = this.catalogue.item(name);
+    if (item) throw this.#elsewhere(item);
+    if (!this.isSettled) throw new Refusal("no-leader", "the catalogue of channels is not known on this node yet");
     throw new Refusal("unknown-channel", `there is no channel ${JSON.stringify(name)}`);
   }
 
-  /** As `get`, for entries of users. @throws also Refusal `system-channel`. */
-  appendable(name: string): Channel {
+  /**
+   * Where entries of users go: the channel on this node; where it is led by another one and `isForwarded`, what passes them on.
+   * @throws as `get`, and Refusal `system-channel`.
+   */
+  appendable(name: string, { isForwarded }: { isForwarded: boolean }): Appendable {
     refuseSystem(name);
-    return this.get(name);
+    const { nodeId, mesh } = this.#options;
+    const item = this.catalogue.item(name);
+    const here = this.#local.find(name);
+    if (!isForwarded || !item || this.#local.lost(name) || here?.isLeading) return this.get(name);
+    const { incarnation, config, nodes = [] } = item;
+    const leader = here?.member?.leader;
+    const others = nodes.filter((id) => id !== leader && mesh.session(id) !== undefined);
+    const candidates = [...(leader === undefined ? [] : [leader]), ...others].filter((id) => id !== nodeId);
+    return { config, append: (request) => this.#forwarding.forward({ name, incarnation, candidates }, request) };
   }
 
-  /** All channels but Millrace's own, by name. */
+  /** The channels on this node, by name, but for Millrace's own. */
   list(): Channel[] {
-    const own = [...this.#channels.values()].filter((channel) => !isSystemChannel(channel.name));
-    return own.sort((a, b) => a.name < b.name ? -1 : 1);
+    return this.#local.all().filter(({ name }) => !isSystemChannel(name)).sort((a, b) => a.name < b.name ? -1 : 1);
   }
 
-  /** Status of all channels but Millrace's own, by name; those whose log is lost among them. */
-  statuses(): Omit<ChannelStatus, "replicas" | "config">[] {
-    const lost = [...this.#lost.values()].map(lostStatus);
-    return [...this.list().map((channel) => channel.status()), ...lost].sort((a, b) => a.name < b.name ? -1 : 1);
+  /** Every channel on this node. */
+  all(): Channel[] {
+    return this.#local.all();
   }
 
-  /** Creates `name`, or finds it there with the same configuration. @throws Refusal `channel-exists`, `system-channel`. */
-  create(name: string, config: ChannelConfig): Promise<{ channel: Channel; created: boolean }> {
-    return this.#change(async () => {
-      refuseSystem(name);
-      const channel = this.#channels.get(name);
-      if (channel && sameConfig(channel.config, config)) return { channel, created: false };
-      if (channel || this.#lost.has(name)) {
-        const found = channel ? JSON.stringify(channel.config) : "it is damaged";
-        throw new Refusal("channel-exists", `channel ${name} exists with another configuration: ${found}`);
-      }
-      const { clock, random } = this.#options.environment;
-      const item = { name, incarnation: ulid(clock.now(), () => random.next()), config };
-      // The log is there before the catalogue says so: an incarnation in the catalogue without a log has lost it.
-      const made = await this.#prepare(item);
-      await made.lead();
-      await this.#catalogue!.create(item, clock.now());
-      this.#channels.set(name, made);
-      return { channel: made, created: true };
+  /** Status of all channels but Millrace's own, by name; those that are lost here and those on other nodes among them. */
+  statuses(): Status[] {
+    const here = new Map(this.#local.all().map((channel) => [channel.name, channel.status()]));
+    for (const lost of this.#local.allLost()) here.set(lost.name, lostStatus(lost, this.catalogue.item(lost.name)));
+    for (const item of this.catalogue.items) if (!here.has(item.name)) here.set(item.name, remoteStatus(item));
+    const users = [...here.values()].filter(({ name }) => !isSystemChannel(name));
+    return users.sort((a, b) => a.name < b.name ? -1 : 1);
+  }
+
+  /** Status of one channel, wherever it is. @throws as `get`, where it is nowhere. */
+  status(name: string): Status {
+    const item = this.catalogue.item(name);
+    const isElsewhere = item && !this.#local.find(name) && !this.#local.lost(name);
+    return isElsewhere ? remoteStatus(item) : this.get(name).status();
+  }
+
+  /**
+   * Creates `name`, or finds it there with the same configuration; answers when it can be used where it is on this node.
+   * @throws Refusal `channel-exists`, `system-channel`, `bad-request`, `no-leader`, `append-timeout`.
+   */
+  async create(name: string, asked: { config: ChannelConfig; voters?: VotersRequest | undefined }): Promise<boolean> {
+    refuseSystem(name);
+    if (this.#local.lost(name)) {
+      throw new Refusal("channel-exists", `channel ${name} exists with another configuration: it is damaged`);
+    }
+    const { clock, random } = this.#options.environment;
+    const incarnation = ulid(clock.now(), () => random.next());
+    const { config, voters } = asked;
+    await this.editor.edit({ op: "create", name, incarnation, config, ...(voters === undefined ? {} : { voters }) });
+    const channel = this.#local.find(name);
+    if (channel) await this.#led([channel]);
+    return this.catalogue.item(name)?.incarnation === incarnation;
+  }
+
+  /** Deletes `name` and its log for good. @throws Refusal `unknown-channel`, `system-channel`, `no-leader`, `append-timeout`. */
+  async delete(name: string): Promise<void> {
+    refuseSystem(name);
+    const { incarnation } = this.#local.lost(name) ?? this.catalogue.item(name) ?? this.get(name);
+    await this.editor.edit({ op: "delete", name, incarnation });
+  }
+
+  /** Takes no more appends and answers those under way, within the time that an append has. */
+  async quiesce(reason: string): Promise<void> {
+    await this.#local.quiesce(reason);
+  }
+
+  /** Ends every wait. */
+  leave(reason: string): void {
+    this.#local.leave(reason);
+  }
+
+  async #open(signal: AbortSignal): Promise<void> {
+    const { clusterIds, nodeId, onNotice } = this.#options;
+    const config = channelConfig.parse({});
+    const item = { name: CATALOGUE_NAME, incarnation: CATALOGUE_INCARNATION, config, voters: clusterIds, seq: 0 };
+    const channel = await this.#local.takeUp({
+      item,
+      voters: clusterIds,
+      isNew: false,
+      isLossKnown: this.#isFromBefore,
+      check: (log) => {
+        if (!this.#isFromBefore || clusterIds.length === 1 || log.tail.nextSeq === 1) return;
+        throw new Error("the data directory is of a node that was alone: start it without peers once, then add them");
+      },
+    });
+    const lost = this.#local.lost(CATALOGUE_NAME);
+    if (!channel) return void (lost && clusterIds.length === 1 ? fail(lost.reason) : undefined);
+    const { damage } = channel.log;
+    if (damage) fail(`the catalogue is damaged: ${damage.place}: ${damage.reason}`);
+    const voters = channel.member?.membership.voters ?? [];
+    if (voters.length !== 1 || voters[0] !== nodeId) return;
+    await channel.led(signal);
+    await this.catalogue.applied.reached(channel.log.tail.nextSeq - 1, signal);
+    await this.#adopt();
+    // A channel that cannot begin its epoch now (a full disk, say) does so later.
+    const unled = await this.#led(this.#local.all());
+    for (const { name } of unled) onNotice(`channel ${name} is not led yet`);
+  }
+
+  /** Records whose voters are not told belong to the node that was alone when it made them. */
+  async #adopt(): Promise<void> {
+    const { nodeId } = this.#options;
+    for (const { name, incarnation, nodes } of [...this.catalogue.items]) {
+      if (!nodes) await this.editor.edit({ op: "place", name, incarnation, add: nodeId });
+    }
+  }
+
+  /** Waits until `channels` have leaders; answers those that have none in the time that an append has. */
+  async #led(channels: readonly Channel[]): Promise<Channel[]> {
+    const { environment: { clock }, limits: { appendTimeoutMs } } = this.#options;
+    const over = new AbortController();
+    const cancel = clock.schedule(appendTimeoutMs, () => over.abort());
+    const unled: Channel[] = [];
+    await Promise.all(channels.map((channel) => channel.led(over.signal).catch(() => unled.push(channel))));
+    cancel();
+    return unled;
+  }
+
+  #joined(channel: Channel): void {
+    if (channel.incarnation !== CATALOGUE_INCARNATION || !channel.member) return;
+    this.catalogue.follow(channel, (changes) => this.#draw(changes)).catch((error) => {
+      if (channel.gone.aborted) return;
+      this.#failure = error;
+      this.catalogue.applied.fail(error);
+      this.#options.onNotice(`the catalogue is not followed any more: ${messageOf(error)}`);
     });
   }
 
-  /** Deletes `name` and its log for good. @throws Refusal `unknown-channel`, `system-channel`. */
-  delete(name: string): Promise<void> {
-    return this.#change(async () => {
-      refuseSystem(name);
-      const channel = this.#lost.get(name) ?? this.get(name);
-      await this.#catalogue!.delete(channel, this.#options.environment.clock.now());
-      this.#lost.delete(name);
-      this.#channels.delete(name);
-      if (channel instanceof Channel) channel.leave(`channel ${name} was deleted`);
-      await this.#options.store.remove(channel.incarnation);
+  async #draw(changes: CatalogueChanges): Promise<void> {
+    await this.#local.draw(changes, {
+      placed: (name) => this.#placed(name),
+      isDeleted: (incarnation) => this.catalogue.isDeleted(incarnation),
     });
   }
 
-  /** Ends the leadership of all channels, after what was accepted is on disk. */
-  async leave(reason: string): Promise<void> {
-    await this.#changing;
-    for (const channel of this.#channels.values()) channel.leave(reason);
+  /** How `name` is taken up, where it is to be on this node. */
+  #placed(name: string): TakeUp | undefined {
+    const { nodeId } = this.#options;
+    const item = this.catalogue.item(name);
+    const member = this.#local.find(CATALOGUE_NAME)?.member;
+    if (!item || !member) return undefined;
+    const isAlone = member.membership.voters.length === 1 && member.membership.voters[0] === nodeId;
+    const nodes = item.nodes ?? (isAlone ? [nodeId] : []);
+    if (!nodes.includes(nodeId)) return undefined;
+    const voters = item.voters ?? nodes;
+    // Whoever joins later may have been there before; it is a new one only to what was created while it was sound.
+    const isFirst = item.voters === item.nodes && voters.includes(nodeId);
+    const isNew = isFirst && !member.isDoubtful && item.seq > member.soundFrom;
+    return { item, voters, isNew, isLossKnown: this.#isFromBefore };
   }
 
-  #change<Value>(task: () => Promise<Value>): Promise<Value> {
-    const result = this.#changing.then(task);
-    this.#changing = result.catch(() => {});
-    return result;
+  #elsewhere({ name, nodes = [] }: CatalogueItem): Refusal {
+    const { urlOf, mesh } = this.#options;
+    const isUp = (id: string) => mesh.session(id) !== undefined;
+    const leaderUrl = [...nodes].sort((a, b) => Number(isUp(b)) - Number(isUp(a))).map(urlOf).find((url) =>
+      url !== null
+    );
+    return new Refusal("not-member", `channel ${name} is on the nodes ${nodes.join(", ")}`, {
+      nodes: [...nodes],
+      leader: null,
+      leaderUrl: leaderUrl ?? null,
+    });
   }
-
-  /** Takes up a channel of the catalogue. One that cannot be taken up is reported; the others go on. */
-  async #restart(item: CatalogueItem, existing: ReadonlySet<string>): Promise<void> {
-    const { name, incarnation } = item;
-    if (!existing.has(incarnation)) {
-      return this.#lose(item, `the log of channel ${name} (${incarnation}) is missing from the data directory`);
-    }
-    let channel: Channel;
-    try {
-      channel = await this.#prepare(item);
-    } catch (error) {
-      return this.#lose(item, `the log of channel ${name} (${incarnation}) cannot be opened: ${messageOf(error)}`);
-    }
-    this.#channels.set(name, channel);
-    // A channel that cannot begin its epoch now (a full disk, say) tries again at its next append.
-    await channel.lead().catch((error) => this.#options.onNotice(`channel ${name} is not led: ${messageOf(error)}`));
-  }
-
-  #lose({ name, incarnation }: CatalogueItem, reason: string): void {
-    this.#lost.set(name, { name, incarnation, reason });
-    this.#options.onNotice(reason);
-  }
-
-  async #start(item: CatalogueItem): Promise<Channel> {
-    const channel = await this.#prepare(item);
-    await channel.lead();
-    this.#channels.set(item.name, channel);
-    return channel;
-  }
-
-  async #prepare(item: CatalogueItem): Promise<Channel> {
-    const { store, nodeId, environment, limits: { appendQueuedBytesMax, appendTimeoutMs }, onNotice } = this.#options;
-    const log = await store.open(item.incarnation);
-    if (log.damage) {
-      onNotice(
-        `channel ${item.name} is damaged from entry ${log.damage.seq} on: ${log.damage.place}: ${log.damage.reason}`,
-      );
-    }
-    if (log.recovery.tornBytes > 0) {
-      onNotice(`channel ${item.name}: ${log.recovery.tornBytes} bytes of an unfinished write were cut from its end`);
-    }
-    return new Channel({ ...item, log, nodeId, environment, appendQueuedBytesMax, appendTimeoutMs });
-  }
-}
-
-/** What is known of a channel without its log: that nothing of it is. */
-function lostStatus({ name, incarnation, reason }: LostChannel): Omit<ChannelStatus, "replicas" | "config"> {
-  const damage = { seq: 1, place: "data directory", reason };
-  const position = { firstSeq: 1, nextSeq: 1, commit: 0, epoch: 0, bytes: 0, chain: "00000000" };
-  return { name, incarnation, ...position, role: "idle", leader: null, damage, fenced: null };
 }
 
 function refuseSystem(name: string): void {
@@ -192,10 +311,6 @@ function refuseSystem(name: string): void {
   }
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-function sameConfig(a: ChannelConfig, b: ChannelConfig): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
+function fail(reason: string): never {
+  throw new Error(reason);
 }

@@ -7,6 +7,7 @@ import type { Session } from "../net/session.ts";
 import type { ClientIdentity } from "../net/tls_identity.ts";
 import { dialPeer } from "../peer/dial_peer.node.ts";
 import { type DialedSession, Mesh, type PeerAddress } from "../peer/mesh.ts";
+import type { Replication } from "../peer/replication.ts";
 import type { PeerIdentity } from "../peer/peer_identity.ts";
 import type { PeerList } from "../schema/api.ts";
 import type { NodeConfig } from "../schema/config.ts";
@@ -24,6 +25,8 @@ export interface ClusterOptions {
   readonly environment: Environment;
   readonly tls: TlsFiles | undefined;
   readonly listeners: () => Listeners;
+  /** Takes what peers say of replica sets. */
+  readonly replication: Replication;
 }
 
 export class Cluster {
@@ -36,7 +39,7 @@ export class Cluster {
 
   constructor(options: ClusterOptions) {
     this.#options = options;
-    const { config: { peers, limits }, nodeId, environment, tls } = options;
+    const { config: { peers, limits }, nodeId, environment, tls, replication } = options;
     const { clock, random } = environment;
     this.#instance = ulid(clock.now(), () => random.next());
     this.#tls = tls;
@@ -48,6 +51,7 @@ export class Cluster {
       serverHashes: (session) => this.#serverHashes(session),
       environment,
       limits,
+      replication,
       onError: (error) => logger.error("a message failed: {error}", { error }),
     });
     void this.#log();
@@ -58,6 +62,14 @@ export class Cluster {
     this.#tls = tls;
     this.#shownHashes = [tls.facts.hash, ...this.#shownHashes].slice(0, SHOWN_MAX);
     this.mesh.retry();
+  }
+
+  /** Where the HTTP API of a node is; null where it is not known, or reached by another transport. */
+  urlOf(nodeId: string): string | null {
+    const { config: { peers }, nodeId: ownId, listeners } = this.#options;
+    const url = this.mesh.peers().find(({ id }) => id === nodeId)?.url ?? peers.find(({ id }) => id === nodeId)?.url;
+    if (url !== undefined && url !== null && /^https?:/.test(url)) return url;
+    return nodeId === ownId ? listeners().http.url : null;
   }
 
   list(): PeerList {

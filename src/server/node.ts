@@ -9,8 +9,11 @@ import { openSegmentStore } from "../log/segment_store.ts";
 import type { Session } from "../net/session.ts";
 import type { RequestInfo } from "../net/websocket/listen_options.ts";
 import type { Mesh } from "../peer/mesh.ts";
+import type { Replication as MeshReplication } from "../peer/replication.ts";
 import type { NodeStatus, PeerList, ReloadAnswer } from "../schema/api.ts";
 import type { NodeConfig } from "../schema/config.ts";
+import { sleep } from "../core/environment.ts";
+import type { Heard } from "../lib/broadcast.ts";
 import { certificateHosts } from "./certificate.ts";
 import { CertificateKeeper } from "./certificate_keeper.ts";
 import { Channels } from "./channels.ts";
@@ -20,7 +23,10 @@ import { Listeners } from "./listeners.ts";
 import { currentRuntime, type Runtime } from "./runtime.node.ts";
 import { openingOf } from "../stream/opening.ts";
 import { Refusal } from "./refusal.ts";
-import { Sessions } from "./sessions.ts";
+import { type ChannelEvent, Replication } from "./replication.ts";
+import { nodeReplicas } from "./node_replicas.ts";
+import { type ReplicaStatus, Sessions } from "./sessions.ts";
+import { SetControl } from "./set_control.ts";
 import { makeDirectory, readState, writeState } from "./state_file.node.ts";
 import { certificateStatus, isSameIdentity, readTlsFiles, renewalWarning, type TlsFiles } from "./tls_files.node.ts";
 import { VERSION } from "./version.ts";
@@ -42,6 +48,8 @@ export interface NodeOptions {
 export class MillraceNode {
   readonly config: NodeConfig;
   readonly environment = environment;
+  /** Who leads the channels, and who belongs to them. */
+  readonly control: SetControl;
   readonly #options: NodeOptions;
   readonly #cluster: Cluster;
   #started: Promise<void> | undefined;
@@ -55,6 +63,13 @@ export class MillraceNode {
     this.config = options.config;
     this.#options = options;
     this.#cluster = this.#newCluster();
+    this.control = new SetControl({
+      channels: () => this.channels,
+      mesh: this.mesh,
+      nodeId: () => this.nodeId,
+      environment,
+      timeoutMs: this.config.limits.appendTimeoutMs,
+    });
   }
 
   /** Opens the data directory, takes up every channel and listens. Harmless when repeated; TypeError after `close`. */
@@ -70,7 +85,7 @@ export class MillraceNode {
   }
 
   get draining(): boolean {
-    return this.#draining;
+    return this.#draining || this.control.isDrained;
   }
 
   get channels(): Channels {
@@ -100,13 +115,28 @@ export class MillraceNode {
     return this.#cluster.list();
   }
 
+  /** Every replica that this node feeds, of `channel` if given: browsers and programs, and nodes where it leads. */
+  async replicas(channel?: string): Promise<ReplicaStatus[]> {
+    const { channels, sessions, nodeId } = this.#running;
+    const found = channel === undefined ? undefined : channels.find(channel);
+    const led = channel === undefined ? channels.list() : found ? [found] : [];
+    const options = { mesh: this.mesh, nodeId, clock: environment.clock };
+    const nodes = await Promise.all(led.map((each) => nodeReplicas(each, options)));
+    return [...nodes.flat(), ...sessions.replicas(channel)];
+  }
+
+  /** What happens in replica sets from now on. */
+  channelEvents(signal?: AbortSignal): AsyncGenerator<Heard<ChannelEvent>, void, undefined> {
+    return this.#running.replication.events(signal);
+  }
+
   /** SHA-256 of the node's own certificates now and next; none where nothing uses them. */
   get certificateHashes(): string[] {
     return this.#running.listeners.certificateHashes;
   }
 
   status(): NodeStatus {
-    const { nodeId, runtime, listeners, store, startedAt, tls } = this.#running;
+    const { nodeId, runtime, listeners, store, startedAt, tls, replication } = this.#running;
     const { url } = listeners.http;
     const hasWebSocket = this.config.transports.includes("websocket");
     return {
@@ -121,6 +151,7 @@ export class MillraceNode {
       certificate: tls ? certificateStatus(tls, environment.clock.now()) : null,
       certificateHashes: this.certificateHashes,
       store: { kind: store.kind, durable: store.durable, durability: store.durability },
+      drops: { ...replication.sets.drops },
       limits: { ...this.config.limits },
     };
   }
@@ -169,9 +200,8 @@ export class MillraceNode {
       if (config.store === "segments") await makeDirectory(config.data);
       parts.store = await openStore(config);
       parts.nodeId = await identity(config);
-      const { store, nodeId } = parts;
-      const onNotice = (message: string) => logger.warn(message);
-      parts.channels = await Channels.open({ store, nodeId, environment, limits: config.limits, onNotice });
+      const { nodeId } = parts;
+      await this.#openChannels(parts);
       const channel = (name: string) => parts.channels.find(name);
       parts.sessions = new Sessions({ nodeId, environment, limits: config.limits, channel });
       this.#parts = parts;
@@ -185,6 +215,38 @@ export class MillraceNode {
     }
   }
 
+  /** What comes before the start is for nobody: peers are not met until then. */
+  #replicationHost(): MeshReplication {
+    const sets = () => this.#parts?.replication.sets;
+    return {
+      entryBytesMax: this.config.limits.entryBytesMax,
+      connected: (port) => sets()?.connected(port),
+      lost: (peerId) => sets()?.lost(peerId),
+      heard: (peerId) => sets()?.heard(peerId),
+      receive: (peerId, message) => sets()?.receive(peerId, message),
+    };
+  }
+
+  async #openChannels(parts: Parts): Promise<void> {
+    const { config, mesh } = this;
+    const { store, nodeId } = parts;
+    const { replication } = Object.assign(parts, {
+      replication: await Replication.open({ config, nodeId, environment, peers: () => mesh.peers() }),
+    });
+    parts.channels = await Channels.open({
+      store,
+      replication,
+      mesh,
+      nodeId,
+      clusterIds: [...new Set([nodeId, ...config.peers.map(({ id }) => id)])].sort(),
+      environment,
+      limits: config.limits,
+      urlOf: (id) => this.#cluster.urlOf(id),
+      onNotice: (message) => logger.warn(message),
+      onLed: (incarnation) => this.control.led(incarnation),
+    });
+  }
+
   /** Made before the start, which finds out what is asked for here: nobody is dialed or greeted until then. */
   #newCluster(): Cluster {
     const { config } = this;
@@ -195,6 +257,7 @@ export class MillraceNode {
       environment,
       tls: undefined,
       listeners: () => this.#running.listeners,
+      replication: this.#replicationHost(),
       get nodeId() {
         return nodeId();
       },
@@ -261,13 +324,25 @@ export class MillraceNode {
   }
 
   async #release(parts: Partial<Parts>): Promise<void> {
-    const { sessions, channels, store, certificates, listeners, cancelRenewal } = parts;
+    const { sessions, channels, store, certificates, listeners, cancelRenewal, replication } = parts;
+    const reason = "the node is shutting down";
     certificates?.close();
     cancelRenewal?.();
-    await channels?.leave("the node is shutting down");
+    await this.#withinGrace(channels?.quiesce(reason));
+    channels?.leave(reason);
+    await replication?.leave();
     await Promise.all([sessions?.drain(), this.mesh.close()]);
     await store?.close();
     await listeners?.close();
+    await replication?.close();
+  }
+
+  /** Waits for `task`, but not longer than a session may take to end. */
+  async #withinGrace(task: Promise<void> | undefined): Promise<void> {
+    const { clock } = environment;
+    const done = new AbortController();
+    const late = sleep(clock, this.config.limits.closeGraceMs, done.signal).catch(() => {});
+    await Promise.race([task, late]).finally(() => done.abort());
   }
 }
 
@@ -277,6 +352,7 @@ interface Parts {
   tls: TlsFiles | undefined;
   store: LogStore;
   nodeId: string;
+  replication: Replication;
   channels: Channels;
   sessions: Sessions;
   listeners: Listeners;

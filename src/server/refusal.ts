@@ -1,30 +1,37 @@
+const CODES = [
+  "bad-request",
+  "unknown-channel",
+  "channel-exists",
+  "system-channel",
+  "entry-too-large",
+  "empty-append",
+  "precondition-failed",
+  "past-tail",
+  "removed-entries",
+  "backpressure",
+  "not-leader",
+  "no-leader",
+  "not-member",
+  "bad-member",
+  "not-caught-up",
+  "sync-required",
+  "forward-too-large",
+  "append-timeout",
+  "append-unknown",
+  "disk-full",
+  "damaged",
+  "fenced",
+  "no-certificate",
+  "unusable-certificate",
+  "draining",
+] as const;
+
 /** Why the node did not do what it was asked for. The table from code to HTTP status is routes/problem.ts. */
-export type RefusalCode =
-  | "bad-request"
-  | "unknown-channel"
-  | "channel-exists"
-  | "system-channel"
-  | "entry-too-large"
-  | "empty-append"
-  | "precondition-failed"
-  | "past-tail"
-  | "removed-entries"
-  | "backpressure"
-  | "not-leader"
-  | "no-leader"
-  | "not-member"
-  | "bad-member"
-  | "not-caught-up"
-  | "sync-required"
-  | "forward-too-large"
-  | "append-timeout"
-  | "append-unknown"
-  | "disk-full"
-  | "damaged"
-  | "fenced"
-  | "no-certificate"
-  | "unusable-certificate"
-  | "draining";
+export type RefusalCode = (typeof CODES)[number];
+
+export function isRefusalCode(code: string): code is RefusalCode {
+  return (CODES as readonly string[]).includes(code);
+}
 
 /** An expected "no" to a request. `details` go into the answer as they are. */
 export class Refusal extends Error {

@@ -15,7 +15,10 @@ export interface SessionsOptions {
 }
 
 /** One replica of one channel, for status. */
-export type ReplicaStatus = FeederStatus & Omit<DownstreamStatus, "feeders" | "sessionId">;
+export type ReplicaStatus =
+  & FeederStatus
+  & Omit<DownstreamStatus, "feeders" | "sessionId" | "kind">
+  & { readonly kind: DownstreamStatus["kind"] | "node" };
 
 export class Sessions {
   readonly #options: SessionsOptions;

@@ -20,6 +20,8 @@ export interface FedChannel {
   readonly log: Log;
   /** How far observers are fed. */
   readonly commit: Watermark;
+  /** More may be committed elsewhere than is known here: whoever is ahead of this copy is to come again. */
+  readonly isBehind?: boolean;
   /** Aborted when the channel goes away (deleted, node closing); the reason is for people. */
   readonly gone: AbortSignal;
 }
@@ -146,7 +148,13 @@ export class Feeder {
     const { log, incarnation, commit } = this.channel;
     const { requestId, subscription, ...asked } = this.#request;
     const from = asked.from === 0 ? log.firstSeq : asked.from;
+    if (this.channel.isBehind && from > commit.value + 1) {
+      this.#nack("backpressure", `entry ${from} asked for, and this node knows of ${commit.value} so far`);
+      return undefined;
+    }
     const inside = from >= log.firstSeq && from <= commit.value + 1;
+    // What is before an entry that is on its way to the disk can be told once it is there.
+    if (inside && from < log.tail.nextSeq) await log.written.reached(from, this.#stop.signal);
     const before = inside ? await log.tailAt(from) : undefined;
     const fedLog: FedLog = {
       incarnation,

@@ -121,11 +121,16 @@ export function framesOfProducer(frames: Uint8Array, triple: ProducerTriple): Ui
 /** The same with checksums, for a client that sends them: what is damaged on the way is then noticed. */
 export function encodeAppend(payloads: readonly Uint8Array[], crc32: Crc32): Uint8Array<ArrayBuffer> {
   const bytes = frameUnplaced(payloads);
+  sealFrames(bytes, crc32);
+  return bytes;
+}
+
+/** Gives the frames of `bytes` their checksums, where they lie. */
+export function sealFrames(bytes: Uint8Array, crc32: Crc32): void {
   const view = viewOf(bytes);
   for (let at = 0; at < bytes.byteLength; at += FRAME_HEADER_BYTES + frameLengthAt(view, at)) {
     sealFrame(bytes, view, at, crc32);
   }
-  return bytes;
 }
 
 /**

@@ -94,7 +94,11 @@ describe("creating a channel", () => {
       [{ limits: { entryBytesMax: 0 } }, "limits.entryBytesMax"],
       [{ limits: { entryBytesMax: "8" } }, "limits.entryBytesMax"],
       [{ limits: { entryBytesMin: 1 } }, "limits"],
-      [{ voters: ["a"] }, ""],
+      [{ voters: ["a"] }, "voters"],
+      [{ voters: [] }, "voters"],
+      [{ voters: 0 }, "voters"],
+      [{ voters: 2 }, "voters"],
+      [{ allowUnsynced: "yes" }, "allowUnsynced"],
       [[], ""],
       ["text", ""],
     ] as const;

@@ -1,0 +1,31 @@
+// What an append is answered with where it does not succeed: whether anything can have happened is what matters most.
+
+import { StoreError } from "../log/store_error.ts";
+import { MemberError } from "../stream/member_error.ts";
+import { Refusal } from "./refusal.ts";
+
+export interface AppendFailure {
+  /** Whether the entries have got into the log of the leader. */
+  readonly isAppended: boolean;
+  readonly appendTimeoutMs: number;
+  readonly notLeading: () => Refusal;
+}
+
+/** The refusal that `error` means; what is none of the expected failures is given back as it is. */
+export function appendRefusal(error: unknown, { isAppended, appendTimeoutMs, notLeading }: AppendFailure): unknown {
+  if (!(error instanceof MemberError)) return error;
+  const cause = { cause: error };
+  const stored = error.cause instanceof StoreError ? error.cause : undefined;
+  if (stored?.code === "disk-full") return new Refusal("disk-full", stored.message, {}, cause);
+  if (!isAppended) {
+    if (error.code === "fenced") return new Refusal("fenced", error.message, {}, cause);
+    if (error.code === "closed") return new Refusal("draining", error.message, {}, cause);
+    return notLeading();
+  }
+  if (error.code === "timeout") {
+    const detail = `what was asked for was not achieved within ${appendTimeoutMs} ms; it may yet be`;
+    return new Refusal("append-timeout", detail, {}, cause);
+  }
+  const detail = `the append may or may not be committed: ${stored?.message ?? error.message}`;
+  return new Refusal("append-unknown", detail, {}, cause);
+}
