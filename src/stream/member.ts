@@ -24,7 +24,7 @@ import { FrameIntake } from "./frame_intake.ts";
 import { type Achieved, type AchievedOptions, Leadership } from "./leadership.ts";
 import { LogWatch } from "./log_watch.ts";
 import { MemberAppender } from "./member_appender.ts";
-import { MemberError } from "./member_error.ts";
+import { leftChannel, lostLeadership, MemberError, notStored } from "./member_error.ts";
 import { MemberFeeds } from "./member_feeds.ts";
 import { MemberInputs } from "./member_inputs.ts";
 import type { KeptRecords } from "./member_record.ts";
@@ -135,13 +135,13 @@ export class Member {
 
   /**
    * Stamps whole frames without a place (or parts of them) and appends them as leader; they belong to the log afterwards.
-   * @throws MemberError `not-leader`, `busy` while it hands over, `fenced`, `closed`. Nothing has happened then.
+   * @throws MemberError `not-leader`, `busy` while it hands over and after a failed write, `fenced`, `closed`. Nothing has happened then.
    */
   append(frames: Uint8Array | readonly Uint8Array[]): { firstSeq: Seq; lastSeq: Seq; epoch: Epoch } {
     const { epoch } = this.#checkLeads();
     if (this.#machine.isTransferring) throw new MemberError("busy", `the leadership of ${this.channel} is handed over`);
-    // A write has failed, and this leader is about to go: what it sent may be with others under the same seqs.
-    if (!this.#watch.isIntact) throw this.#notLeader();
+    // What is not stored may be with others under the seqs that would come next: the machine decides what follows from that.
+    if (!this.#watch.isIntact) throw new MemberError("busy", `a write to the log of ${this.channel} has just failed`);
     try {
       return { ...this.#appender.append(frames, epoch), epoch };
     } catch (cause) {
@@ -151,15 +151,17 @@ export class Member {
   }
 
   /**
-   * Resolves once `level` is achieved for what was appended in `epoch` up to `seq`, with the voters that have it by then.
-   * @throws MemberError `timeout` after `timeoutMs`, `lost-leadership`; the signal's reason. It may be achieved yet.
+   * Resolves once `level` is achieved for what was appended in `epoch` up to `seq`, with the voters that have it by then. To be
+   * called in the same turn as `append`: after a failed write a set of one gives the same seqs again.
+   * @throws MemberError `timeout` after `timeoutMs`, `lost-leadership` (both: it may be achieved yet), `not-stored`; the signal's
+   * reason.
    */
   async achieved(
     { epoch, seq }: { readonly epoch: Epoch; readonly seq: Seq },
     options: AchievedOptions,
   ): Promise<Achieved> {
     const leadership = this.#leadership;
-    if (!leadership || leadership.epoch !== epoch) throw this.#lostLeadership(epoch);
+    if (!leadership || leadership.epoch !== epoch) throw lostLeadership(this, { epoch });
     return await leadership.achieved(seq, { ...options, clock: this.#host.environment.clock });
   }
 
@@ -225,7 +227,7 @@ export class Member {
   /** Takes part no more; resolves once nothing is under way. The log stays open. Harmless when repeated. */
   stop(): Promise<void> {
     this.#isStopping = true;
-    this.#inputs.close(this.#closed());
+    this.#inputs.close(leftChannel(this.channel));
     this.#wake();
     return this.#ended.promise;
   }
@@ -241,23 +243,13 @@ export class Member {
   }
 
   #checkLeads(): Leadership {
-    if (this.#isStopping || this.#isOver) throw this.#closed();
-    if (!this.#leads) throw this.#notLeader();
-    return this.#leadership!;
-  }
-
-  #notLeader(): MemberError {
-    const leader = this.leader === this.#host.nodeId ? undefined : this.leader;
-    return new MemberError("not-leader", `this node does not lead ${this.channel}`, { leader });
-  }
-
-  #lostLeadership(epoch: Epoch, cause?: unknown): MemberError {
-    const options = { leader: this.leader, ...(cause === undefined ? {} : { cause }) };
-    return new MemberError("lost-leadership", `this node leads ${this.channel} in epoch ${epoch} no more`, options);
-  }
-
-  #closed(): MemberError {
-    return new MemberError("closed", `this node has left channel ${this.channel}`);
+    if (this.#isStopping || this.#isOver) throw leftChannel(this.channel);
+    if (this.#leads) return this.#leadership!;
+    const { leader } = this;
+    throw new MemberError("not-leader", `this node does not lead ${this.channel}`, {
+      // The machine may be elected, and have yet to keep that.
+      leader: leader === this.#host.nodeId ? undefined : leader,
+    });
   }
 
   #wake(): void {
@@ -277,8 +269,9 @@ export class Member {
         const input = this.#isStopping ? undefined : this.#intake.next() ?? this.#watch.next() ?? this.#inputs.next();
         if (!input) break;
         this.#take(this.#machine.step(input, this.#nowMs));
+        if (input.kind === "takenBack" && this.#leads) this.#leadAnew();
       }
-      if (this.#isStopping) this.#end(this.#closed());
+      if (this.#isStopping) this.#end(leftChannel(this.channel));
     } catch (error) {
       // Whoever cannot keep what it has promised takes part no more.
       this.#end(error);
@@ -374,10 +367,18 @@ export class Member {
     }
   }
 
+  /** It leads on, though entries of its epoch are gone and others will have their seqs: who waits for those is told. */
+  #leadAnew(): void {
+    const leadership = this.#leadership!;
+    this.#leadership = new Leadership(leadership.epoch, this.#host.nodeId);
+    leadership.end(notStored(this.channel, this.#watch.failure));
+  }
+
   #endLeadership(): void {
     const leadership = this.#leadership!;
     this.#leadership = undefined;
-    leadership.end(this.#lostLeadership(leadership.epoch, this.log.fence ?? this.#watch.failure));
+    const cause = this.log.fence ?? this.#watch.failure;
+    leadership.end(lostLeadership(this, { epoch: leadership.epoch, cause }));
     this.#feeds.stopAll();
     this.#transfer?.resolve();
     this.#transfer = undefined;

@@ -5,7 +5,7 @@ import type { Environment } from "../../src/core/environment.ts";
 import type { PeerPort } from "../../src/core/peer_port.ts";
 import type { MemberEvent, MemberMessage, MemberRecord } from "../../src/core/replica_set.ts";
 import { deferred } from "../../src/lib/deferred.ts";
-import type { Log } from "../../src/log/log_store.ts";
+import type { Log, LogStore } from "../../src/log/log_store.ts";
 import { MemoryMemberStore } from "../../src/log/member_store.ts";
 import { MemoryStore } from "../../src/log/memory_store.ts";
 import { environment } from "../../src/server/environment.node.ts";
@@ -59,7 +59,7 @@ export interface RigNode {
 }
 
 interface Disks {
-  readonly store: MemoryStore;
+  readonly store: LogStore;
   readonly records: HeldRecords;
 }
 
@@ -68,8 +68,8 @@ export interface RigOptions {
   readonly seed?: number;
   readonly creditBytes?: number;
   readonly isNew?: boolean;
-  /** Wraps a node's log. */
-  readonly wrapLog?: (log: Log, id: string) => Log;
+  /** Opens the store of a node; by default one in memory. */
+  readonly openStore?: (id: string, environment: Environment) => Promise<LogStore>;
 }
 
 export class ReplicaRig {
@@ -106,9 +106,8 @@ export class ReplicaRig {
     id: string,
     options: Partial<ReplicaSetsOptions> & { voters?: readonly string[] } = {},
   ): Promise<RigNode> {
-    const { creditBytes = 1 << 20, isNew = true, wrapLog = (log: Log) => log } = this.#options;
-    const disks = this.#disks.get(id) ??
-      { store: new MemoryStore({ crc32: environment.crc32 }), records: new HeldRecords() };
+    const { creditBytes = 1 << 20, isNew = true } = this.#options;
+    const disks = this.#disks.get(id) ?? await this.#newDisks(id);
     this.#disks.set(id, disks);
     const events: MemberEvent[] = [];
     const errors: unknown[] = [];
@@ -123,7 +122,7 @@ export class ReplicaRig {
       onError: (error) => errors.push(error),
       ...options,
     });
-    const log = wrapLog(await disks.store.open(CHANNEL), id);
+    const log = await disks.store.open(CHANNEL);
     const { voters = this.ids } = options;
     const member = await sets.join({ channel: CHANNEL, log, voters, isNew });
     const node = { id, sets, member, log, records: disks.records, events, errors };
@@ -212,6 +211,11 @@ export class ReplicaRig {
       `${id} ${member.role} epoch ${member.epoch} end ${log.tail.nextSeq - 1} commit ${member.commit.value}` +
       `${member.isDoubtful ? " doubtful" : ""}`
     ).join("; ");
+  }
+
+  async #newDisks(id: string): Promise<Disks> {
+    const store = await this.#options.openStore?.(id, this.#environment);
+    return { store: store ?? new MemoryStore({ crc32: environment.crc32 }), records: new HeldRecords() };
   }
 
   #connect(one: string, other: string): void {
