@@ -1,4 +1,4 @@
-// The bytes of a member journal (FORMAT.md, "members.journal"): a header and blocks of records, each beginning on a sector, so
+// The bytes of a member journal (FORMAT.md, "The member journal"): a header and blocks of records, each beginning on a sector, so
 // that an unfinished write of one leaves those before it as they are. Pure: what is read and written is up to member_journal.ts.
 
 import type { Crc32 } from "../core/environment.ts";

@@ -1,5 +1,5 @@
 // The records of a node's members on disk: a journal to which changes are appended, all that wait together with one fsync, and
-// which is written anew, in place of the old one at once, when most of it is out of date (FORMAT.md, "members.journal"). Holds:
+// which is written anew, in place of the old one at once, when most of it is out of date (FORMAT.md, "The member journal"). Holds:
 // what `put` has resolved is found again after any crash; what was lost by damage is never taken for what never was.
 // The directory is the caller's, who holds its lock.
 

@@ -1,4 +1,4 @@
-// A member's record as bytes (FORMAT.md, "members.journal").
+// A member's record as bytes (FORMAT.md, "The member journal").
 
 import { type MemberRecord, type MembershipEntry, MEMBERSHIPS_MAX } from "../core/replica_set.ts";
 import { utf8 } from "../lib/bytes.ts";

@@ -1,6 +1,10 @@
-import { describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { MemberRecord } from "../../src/core/replica_set.ts";
 import { MemoryDisk } from "../../src/log/disk.memory.ts";
+import { NodeDisk } from "../../src/log/disk.node.ts";
 import type { StoreNotice } from "../../src/log/log_context.ts";
 import { openMemberStore } from "../../src/log/member_journal.ts";
 import type { MemberStore } from "../../src/log/member_store.ts";
@@ -8,7 +12,7 @@ import { StoreError } from "../../src/log/store_error.ts";
 import { memberRecord, memberStoreSuite } from "../suites/member_store_suite.ts";
 import { codeOf, seededRandom, testEnvironment } from "./run_builder.ts";
 
-const PATH = "/data/members.journal";
+const PATH = "/data/members/journal";
 const SECTOR_BYTES = 512;
 
 function open(disk: MemoryDisk, notices: StoreNotice[] = []): Promise<MemberStore> {
@@ -21,15 +25,42 @@ function epochsOf(store: MemberStore): Record<string, number> {
 }
 
 /** A disk with one block a record. */
-async function diskWith(records: readonly MemberRecord[]): Promise<MemoryDisk> {
+async function diskWith(records: readonly MemberRecord[], seed = 1): Promise<MemoryDisk> {
   const disk = new MemoryDisk();
-  const store = await open(disk);
+  const store = await openMemberStore({ disk, path: PATH, environment: testEnvironment(seed) });
   for (const record of records) await store.put(record);
   await store.close();
   return disk;
 }
 
-memberStoreSuite("The member journal", () => open(new MemoryDisk()));
+memberStoreSuite("The member journal on a memory disk", () => open(new MemoryDisk()));
+
+describe("On a real disk", () => {
+  let directory: string;
+
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), "millrace-"));
+  });
+  afterAll(() => rm(directory, { recursive: true }));
+
+  let stores = 0;
+  const openReal = (path: string) => openMemberStore({ disk: new NodeDisk(), path, environment: testEnvironment() });
+  memberStoreSuite("the member journal", () => openReal(`${directory}/${stores++}`));
+
+  test("ten thousand channels are kept together, one by one, and found again", async () => {
+    const path = `${directory}/many`;
+    const store = await openReal(path);
+    const channels = Array.from({ length: 10_000 }, (_, index) => `c${index}`);
+    await Promise.all(channels.map((channel) => store.put(memberRecord(channel, 1))));
+    for (let epoch = 2; epoch < 50; epoch++) await store.put(memberRecord("c7", epoch));
+    await store.close();
+    const again = await openReal(path);
+    expect(Object.keys(epochsOf(again)).length).toBe(10_000);
+    expect(again.get("c7")).toEqual(memberRecord("c7", 49));
+    expect(again.get("c9999")).toEqual(memberRecord("c9999", 1));
+    await again.close();
+  });
+});
 
 describe("A member journal opened again", () => {
   test("has what was put and not what was removed, and is not blank", async () => {
@@ -303,6 +334,25 @@ describe("A damaged member journal", () => {
       const store = await open(disk);
       expect([store.isBlank, store.isDamaged, epochsOf(store)]).toEqual([false, true, {}]);
     }
+  });
+
+  test("with two wrong blocks at its end is not taken for one whose last write was unfinished", async () => {
+    const disk = await diskWith([memberRecord("x", 1), LARGE, memberRecord("y", 2)]);
+    const content = disk.contentOf(PATH);
+    content.write(3 * SECTOR_BYTES, [new Uint8Array(SECTOR_BYTES)]);
+    content.flipBit(content.size - SECTOR_BYTES + 30, 1);
+    const store = await open(disk);
+    expect([store.isDamaged, epochsOf(store)]).toEqual([true, { x: 1 }]);
+  });
+
+  test("that goes on with a block of another file believes nothing of that", async () => {
+    const other = await diskWith([memberRecord("x", 7), memberRecord("x", 8)], 2);
+    const block = new Uint8Array(SECTOR_BYTES);
+    other.contentOf(PATH).read(2 * SECTOR_BYTES, block);
+    const disk = await diskWith([memberRecord("x", 1)]);
+    disk.contentOf(PATH).write(2 * SECTOR_BYTES, [block]);
+    const store = await open(disk);
+    expect([store.isDamaged, epochsOf(store)]).toEqual([true, { x: 1 }]);
   });
 
   test("that could not be mended stays damaged", async () => {
