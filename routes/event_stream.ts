@@ -67,7 +67,7 @@ export async function eventStream(
     const idle = new AbortController();
     const cancel = node.environment.clock.schedule(PING_INTERVAL_MS, () => idle.abort());
     try {
-      await channel.commit.reached(seq, AbortSignal.any([until, idle.signal]));
+      await channel.readable(seq, AbortSignal.any([until, idle.signal]));
       return true;
     } catch (error) {
       if (idle.signal.aborted && !until.aborted) return false;

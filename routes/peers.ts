@@ -1,7 +1,7 @@
 import { createRoute, OpenAPIHono } from "@hono/zod-openapi";
 import { peerList } from "../src/schema/api.ts";
 import type { MillraceNode } from "../src/server/node.ts";
-import { peerEventStream } from "./peer_event_stream.ts";
+import { nodeEventStream } from "./node_event_stream.ts";
 import { json } from "./responses.ts";
 
 const list = createRoute({
@@ -14,10 +14,13 @@ const list = createRoute({
 const events = createRoute({
   method: "get",
   path: "/v1/events",
-  summary: "What happens between this node and its peers, as server-sent events from now on",
+  summary: "What happens between this node and its peers and in the replica sets of its channels, from now on",
   responses: {
     200: {
-      description: "events connecting, connected, disconnected, connectFailed; missed tells a client that was too slow",
+      description:
+        "server-sent events connecting, connected, disconnected, connectFailed (of peers), electionStarted, " +
+        "leaderChanged, steppedDown, truncated, membershipChanged, doubtful, sound (of channels); missed tells a client " +
+        "that was too slow",
       content: { "text/event-stream": { schema: { type: "string" } } },
     },
   },
@@ -27,6 +30,6 @@ const events = createRoute({
 export function peerRoutes(node: MillraceNode): OpenAPIHono {
   const app = new OpenAPIHono();
   app.openapi(list, (context) => context.json(node.peers(), 200));
-  app.openapi(events, (context) => peerEventStream(node, context.req.raw.signal) as never);
+  app.openapi(events, (context) => nodeEventStream(node, context.req.raw.signal) as never);
   return app;
 }

@@ -86,7 +86,7 @@ async function readOrWait(channel: Channel, { node, request, waitMs, signal }: W
   const until = AbortSignal.any([over.signal, signal]);
   try {
     while (answer.count === 0) {
-      await channel.commit.reached(answer.nextSeq, until);
+      await channel.readable(answer.nextSeq, until);
       answer = await readEntries(channel, { ...request, from: answer.nextSeq });
     }
   } catch (error) {

@@ -3,6 +3,7 @@
 
 import type { Seq } from "../core/position.ts";
 import { Watermark } from "../lib/watermark.ts";
+import type { LogSlice } from "../log/log_store.ts";
 import { type CatalogueRecord, catalogueRecord, type ChannelConfig } from "../schema/channel.ts";
 import { entriesOf, EntryType } from "../wire/frame.ts";
 import type { Channel } from "./channel.ts";
@@ -62,16 +63,21 @@ export class Catalogue {
     }
   }
 
-  async #apply({ log }: Channel, upTo: Seq): Promise<CatalogueChanges> {
+  #takeAll(slice: LogSlice, changes: { names: Set<string>; deleted: Set<string> }): void {
+    for (const entry of entriesOf(slice.bytes)) {
+      if (entry.type === EntryType.data) this.#take(recordOf(entry.payload), entry.seq, changes);
+    }
+  }
+
+  async #apply({ log, gone }: Channel, upTo: Seq): Promise<CatalogueChanges> {
     const changes = { names: new Set<string>(), deleted: new Set<string>() };
     const cursor = log.cursor(this.applied.value + 1);
     try {
       while (cursor.nextSeq <= upTo) {
         const slice = await cursor.read({ upTo, bytesMax: READ_BYTES_MAX });
-        if (!slice) throw new Error(`entry ${cursor.nextSeq} of the catalogue is committed and not there`);
-        for (const entry of entriesOf(slice.bytes)) {
-          if (entry.type === EntryType.data) this.#take(recordOf(entry.payload), entry.seq, changes);
-        }
+        // What is committed elsewhere may still be on its way to this disk.
+        if (slice) this.#takeAll(slice, changes);
+        else await log.written.reached(cursor.nextSeq, gone);
       }
       return changes;
     } finally {

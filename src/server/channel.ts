@@ -104,6 +104,12 @@ export class Channel implements FedChannel {
     }
   }
 
+  /** Resolves once entry `seq` is committed and can be read here. */
+  async readable(seq: Seq, signal: AbortSignal): Promise<void> {
+    await this.commit.reached(seq, signal);
+    await this.log.written.reached(seq, signal);
+  }
+
   /**
    * Appends, and answers once what `ack` asks for is achieved.
    * @throws Refusal; its code tells whether anything can have happened (`append-timeout`, `append-unknown`) or not.

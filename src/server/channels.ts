@@ -39,6 +39,11 @@ export interface ChannelsOptions {
   readonly onLed: (incarnation: string) => void;
 }
 
+const FOREIGN_CATALOGUE =
+  "the data directory has a catalogue, and nothing in members/ says to which replica set it belongs: where this node was " +
+  "alone before, start it without peers once and add them then; where it belonged to this cluster, move the directory away, " +
+  "and all is fetched from the other nodes";
+
 /** What takes appends. */
 export type Appendable = Pick<Channel, "config" | "append">;
 
@@ -50,7 +55,7 @@ export class Channels {
   readonly #options: ChannelsOptions;
   readonly #local: LocalChannels;
   readonly #forwarding: Forwarding;
-  /** Whether the catalogue was there before anything was kept of replica sets: then a missing log is a lost one. */
+  /** Whether the catalogue was there, and what was kept of replica sets was not, or not all: a missing log is a lost one. */
   readonly #isFromBefore: boolean;
   /** Why the catalogue is not followed any more. */
   #failure: unknown;
@@ -68,7 +73,7 @@ export class Channels {
       awaitLeader: (item, signal) => awaitLeader(item, { ...options, signal }),
       onJoined: (channel) => joined(channel),
     });
-    const isFromBefore = members.isBlank && logs.includes(CATALOGUE_INCARNATION);
+    const isFromBefore = (members.isBlank || members.isDamaged) && logs.includes(CATALOGUE_INCARNATION);
     const channels = new Channels(options, local, isFromBefore);
     joined = (channel) => channels.#joined(channel);
     replication.listen((incarnation, event) => {
@@ -111,6 +116,11 @@ export class Channels {
     const { member, log } = channel;
     const start = log.epochStarts.at(-1);
     return member.leader !== undefined && start?.epoch === member.epoch && this.catalogue.applied.value >= start.seq;
+  }
+
+  /** Whether a channel that is not here now may be here a moment later. */
+  isPassing(name: string): boolean {
+    return this.#local.isRepairing(name) || (!this.isSettled && !this.catalogue.item(name));
   }
 
   find(name: string): Channel | undefined {
@@ -221,12 +231,15 @@ export class Channels {
       isNew: false,
       isLossKnown: this.#isFromBefore,
       check: (log) => {
-        if (!this.#isFromBefore || clusterIds.length === 1 || log.tail.nextSeq === 1) return;
-        throw new Error("the data directory is of a node that was alone: start it without peers once, then add them");
+        const isForeign = this.#options.replication.members.isBlank && clusterIds.length > 1 && log.tail.nextSeq > 1;
+        if (isForeign) throw new Error(FOREIGN_CATALOGUE);
       },
     });
     const lost = this.#local.lost(CATALOGUE_NAME);
     if (!channel) return void (lost && clusterIds.length === 1 ? fail(lost.reason) : undefined);
+    // All that may be missing from a damaged member store is in doubt now, by the catalogue's own doubt.
+    const { members } = this.#options.replication;
+    if (members.isDamaged) await members.mend();
     const { damage } = channel.log;
     if (damage) fail(`the catalogue is damaged: ${damage.place}: ${damage.reason}`);
     const voters = channel.member?.membership.voters ?? [];
@@ -288,7 +301,7 @@ export class Channels {
     // Whoever joins later may have been there before; it is a new one only to what was created while it was sound.
     const isFirst = item.voters === item.nodes && voters.includes(nodeId);
     const isNew = isFirst && !member.isDoubtful && item.seq > member.soundFrom;
-    return { item, voters, isNew, isLossKnown: this.#isFromBefore };
+    return { item, voters, isNew, isLossKnown: this.#isFromBefore && !isNew };
   }
 
   #elsewhere({ name, nodes = [] }: CatalogueItem): Refusal {

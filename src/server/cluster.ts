@@ -11,6 +11,7 @@ import type { Replication } from "../peer/replication.ts";
 import type { PeerIdentity } from "../peer/peer_identity.ts";
 import type { PeerList } from "../schema/api.ts";
 import type { NodeConfig } from "../schema/config.ts";
+import type { NodeEvents } from "./node_events.ts";
 import type { Listeners } from "./listeners.ts";
 import type { TlsFiles } from "./tls_files.node.ts";
 
@@ -25,6 +26,7 @@ export interface ClusterOptions {
   readonly environment: Environment;
   readonly tls: TlsFiles | undefined;
   readonly listeners: () => Listeners;
+  readonly events: NodeEvents;
   /** Takes what peers say of replica sets. */
   readonly replication: Replication;
 }
@@ -108,9 +110,11 @@ export class Cluster {
   async #log(): Promise<void> {
     for await (const heard of this.mesh.events()) {
       if (!("value" in heard)) continue;
+      this.#options.events.publish(heard.value);
       const { event, ...facts } = heard.value;
       const isFatal = "kind" in facts && facts.kind === "permanent";
       logger[isFatal ? "error" : "info"]("{event} {facts}", { event, facts });
     }
+    this.#options.events.end();
   }
 }

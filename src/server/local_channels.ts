@@ -83,6 +83,11 @@ export class LocalChannels {
     return this.#names.get(incarnation);
   }
 
+  /** Whether the channel is fetched anew from other nodes, or waits for that. */
+  isRepairing(name: string): boolean {
+    return this.#repairs.has(this.#lost.get(name)?.incarnation ?? "");
+  }
+
   lost(name: string): LostChannel | undefined {
     return this.#lost.get(name);
   }

@@ -23,7 +23,8 @@ import { Listeners } from "./listeners.ts";
 import { currentRuntime, type Runtime } from "./runtime.node.ts";
 import { openingOf } from "../stream/opening.ts";
 import { Refusal } from "./refusal.ts";
-import { type ChannelEvent, Replication } from "./replication.ts";
+import { type NodeEvent, NodeEvents } from "./node_events.ts";
+import { Replication } from "./replication.ts";
 import { nodeReplicas } from "./node_replicas.ts";
 import { type ReplicaStatus, Sessions } from "./sessions.ts";
 import { SetControl } from "./set_control.ts";
@@ -51,6 +52,7 @@ export class MillraceNode {
   /** Who leads the channels, and who belongs to them. */
   readonly control: SetControl;
   readonly #options: NodeOptions;
+  readonly #events = new NodeEvents();
   readonly #cluster: Cluster;
   #started: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
@@ -125,9 +127,9 @@ export class MillraceNode {
     return [...nodes.flat(), ...sessions.replicas(channel)];
   }
 
-  /** What happens in replica sets from now on. */
-  channelEvents(signal?: AbortSignal): AsyncGenerator<Heard<ChannelEvent>, void, undefined> {
-    return this.#running.replication.events(signal);
+  /** What happens from now on between this node and its peers, and in the replica sets of its channels. */
+  events(signal?: AbortSignal): AsyncGenerator<Heard<NodeEvent>, void, undefined> {
+    return this.#events.from(signal);
   }
 
   /** SHA-256 of the node's own certificates now and next; none where nothing uses them. */
@@ -203,7 +205,8 @@ export class MillraceNode {
       const { nodeId } = parts;
       await this.#openChannels(parts);
       const channel = (name: string) => parts.channels.find(name);
-      parts.sessions = new Sessions({ nodeId, environment, limits: config.limits, channel });
+      const isPassing = (name: string) => parts.channels.isPassing(name);
+      parts.sessions = new Sessions({ nodeId, environment, limits: config.limits, channel, isPassing });
       this.#parts = parts;
       if (parts.tls) this.#cluster.replaceTls(parts.tls);
       parts.listeners = await this.#listen(parts);
@@ -231,7 +234,13 @@ export class MillraceNode {
     const { config, mesh } = this;
     const { store, nodeId } = parts;
     const { replication } = Object.assign(parts, {
-      replication: await Replication.open({ config, nodeId, environment, peers: () => mesh.peers() }),
+      replication: await Replication.open({
+        config,
+        nodeId,
+        environment,
+        peers: () => mesh.peers(),
+        events: this.#events,
+      }),
     });
     parts.channels = await Channels.open({
       store,
@@ -257,6 +266,7 @@ export class MillraceNode {
       environment,
       tls: undefined,
       listeners: () => this.#running.listeners,
+      events: this.#events,
       replication: this.#replicationHost(),
       get nodeId() {
         return nodeId();

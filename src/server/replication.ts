@@ -4,18 +4,16 @@
 import { getLogger } from "@logtape/logtape";
 import type { Environment } from "../core/environment.ts";
 import type { MemberEvent } from "../core/replica_set.ts";
-import { Broadcast, type Heard } from "../lib/broadcast.ts";
 import { NodeDisk } from "../log/disk.node.ts";
 import { openMemberStore } from "../log/member_journal.ts";
 import { type MemberStore, MemoryMemberStore } from "../log/member_store.ts";
 import type { PeerStatus } from "../peer/mesh.ts";
 import type { NodeConfig } from "../schema/config.ts";
 import { ReplicaSets } from "../stream/replica_sets.ts";
+import type { ChannelEvent, NodeEvents } from "./node_events.ts";
 import { makeDirectory } from "./state_file.node.ts";
 
 const logger = getLogger(["millrace", "replica-set"]);
-/** Events that wait for a listener. */
-const EVENTS_MAX = 1_024;
 /** Bytes of a channel that its leader may send to a replica ahead of what is written there. */
 const CREDIT_BYTES = 4 << 20;
 /** A node that is this far from the others, in ms, stands for election half as soon as one beside them. */
@@ -23,21 +21,18 @@ const NEAR_MS = 20;
 /** What is left for a node that is told to stand first. */
 const NEAREST_HASTE = 0.75;
 
-/** Something that has happened in the replica set of a channel. */
-export type ChannelEvent = MemberEvent & { readonly channel: string; readonly incarnation: string };
-
 export interface ReplicationOptions {
   readonly config: NodeConfig;
   readonly nodeId: string;
   readonly environment: Environment;
   readonly peers: () => readonly PeerStatus[];
+  readonly events: NodeEvents;
 }
 
 export class Replication {
   readonly members: MemberStore;
   readonly sets: ReplicaSets;
-  readonly #events = new Broadcast<ChannelEvent>(EVENTS_MAX);
-  readonly #closed = new AbortController();
+  readonly #events: NodeEvents;
   #onEvent: (incarnation: string, event: MemberEvent) => void = () => {};
 
   static async open(options: ReplicationOptions): Promise<Replication> {
@@ -45,8 +40,9 @@ export class Replication {
   }
 
   private constructor(options: ReplicationOptions, members: MemberStore) {
-    const { config: { limits, preferLeader }, nodeId, environment, peers } = options;
+    const { config: { limits, preferLeader }, nodeId, environment, peers, events } = options;
     this.members = members;
+    this.#events = events;
     this.sets = new ReplicaSets({
       nodeId,
       environment,
@@ -75,15 +71,9 @@ export class Replication {
     this.#events.publish(event);
   }
 
-  /** What happens from now on; a listener that is too slow is told how many events it has missed. */
-  events(signal?: AbortSignal): AsyncGenerator<Heard<ChannelEvent>, void, undefined> {
-    return this.#events.subscribe(this.#closed.signal, ...(signal ? [signal] : []));
-  }
-
   /** Hands leaderships over where it can, and takes part in nothing any more. */
   async leave(): Promise<void> {
     await this.sets.close();
-    this.#closed.abort();
   }
 
   /** Releases what is kept, after `leave`. */

@@ -12,6 +12,8 @@ export interface SessionsOptions {
   readonly environment: Environment;
   readonly limits: LimitsConfig;
   readonly channel: (name: string) => FedChannel | undefined;
+  /** Whether a channel that is not there now may be there a moment later. */
+  readonly isPassing: (name: string) => boolean;
 }
 
 /** One replica of one channel, for status. */
@@ -43,9 +45,12 @@ export class Sessions {
 
   /** Serves `session` until it ends; turns it away by name when the node drains. */
   accept(session: Session): void {
-    const { nodeId, environment, limits, channel } = this.#options;
+    const { nodeId, environment, limits, channel, isPassing } = this.#options;
     const sessionId = this.nextId();
-    const downstream = new Downstream(session, { host: { nodeId, environment, limits, channel }, sessionId });
+    const downstream = new Downstream(session, {
+      host: { nodeId, environment, limits, channel, isPassing },
+      sessionId,
+    });
     this.#downstreams.add(downstream);
     void downstream.closed.then(() => this.#downstreams.delete(downstream));
     if (this.#draining) void downstream.close("draining", "the node is shutting down");

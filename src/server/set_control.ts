@@ -29,6 +29,8 @@ const command = new Command<LeaderRequest, Outcome<ReplicaSetNow>>("millrace/lea
 
 /** How often it is looked whether a new member has caught up. */
 const LOOK_MS = 50;
+/** How long the answer to a hand-over waits for the new leader to be known. */
+const NEW_LEADER_MS = 1_000;
 
 export interface SetControlOptions {
   readonly channels: () => Channels;
@@ -108,7 +110,7 @@ export class SetControl {
     const { member } = channel;
     if (!member || !channel.isLeading) throw channel.notLeading();
     try {
-      if (request.op === "transfer") await this.#transfer(member, request.to);
+      if (request.op === "transfer") await this.#transfer(channel, member, request.to);
       else if (request.op === "add") await this.#add(channel, member, request.nodeId);
       else if (request.op === "observe") await this.#observe(channel, member, request.nodeId);
       else await this.#remove(channel, member, request.nodeId);
@@ -119,9 +121,15 @@ export class SetControl {
     return { leader: member.leader ?? null, members: { voters: [...voters], observers: [...observers] } };
   }
 
-  async #transfer(member: Member, to: string | undefined): Promise<void> {
-    if (to === this.#options.nodeId()) return;
+  async #transfer(channel: Channel, member: Member, to: string | undefined): Promise<void> {
+    const { environment: { clock }, nodeId } = this.#options;
+    if (to === nodeId()) return;
     await member.transfer(to);
+    // Who it is now is for the answer only.
+    const over = new AbortController();
+    const cancel = clock.schedule(NEW_LEADER_MS, () => over.abort());
+    await channel.led(over.signal).catch(() => {});
+    cancel();
   }
 
   /** A node votes only once it has what the others have: until then it observes. */

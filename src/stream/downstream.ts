@@ -39,6 +39,8 @@ export interface DownstreamHost {
   readonly environment: Environment;
   readonly limits: DownstreamLimits;
   channel(name: string): FedChannel | undefined;
+  /** Whether a channel that is not there now may be there a moment later. Default: no. */
+  isPassing?(name: string): boolean;
 }
 
 export interface DownstreamStatus {
@@ -198,6 +200,9 @@ export class Downstream {
     const refuse = (code: "unknown-channel" | "backpressure", detail: string) =>
       this.#send({ type: "syncNack", requestId, subscription, code, seq: 0, epoch: 0, detail });
     const channel = this.#host.channel(request.channel);
+    if (!channel && this.#host.isPassing?.(request.channel)) {
+      return refuse("backpressure", `channel ${JSON.stringify(request.channel)} is not there at this moment`);
+    }
     if (!channel) return refuse("unknown-channel", `there is no channel ${JSON.stringify(request.channel)}`);
     const { subscriptionsMax } = this.#host.limits;
     if (this.#feeders.size >= subscriptionsMax) {

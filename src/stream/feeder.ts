@@ -148,7 +148,9 @@ export class Feeder {
     const { log, incarnation, commit } = this.channel;
     const { requestId, subscription, ...asked } = this.#request;
     const from = asked.from === 0 ? log.firstSeq : asked.from;
-    if (this.channel.isBehind && from > commit.value + 1) {
+    // Ids of incarnations grow with time: a later one than this node knows of is not another history, but news.
+    const isLater = asked.incarnation > incarnation;
+    if (this.channel.isBehind && (isLater || from > commit.value + 1)) {
       this.#nack("backpressure", `entry ${from} asked for, and this node knows of ${commit.value} so far`);
       return undefined;
     }

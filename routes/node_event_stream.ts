@@ -1,4 +1,4 @@
-// What happens to the mesh as server-sent events, from the moment of the request on.
+// What happens to a node as server-sent events, from the moment of the request on.
 
 import { utf8 } from "../src/lib/bytes.ts";
 import type { MillraceNode } from "../src/server/node.ts";
@@ -7,14 +7,14 @@ import type { MillraceNode } from "../src/server/node.ts";
 const PING_INTERVAL_MS = 15_000;
 
 /** A response whose body goes on until the client leaves or the node ends. */
-export function peerEventStream(node: MillraceNode, signal: AbortSignal): Response {
+export function nodeEventStream(node: MillraceNode, signal: AbortSignal): Response {
   const left = new AbortController();
-  const events = node.mesh.events(AbortSignal.any([signal, left.signal]));
+  const events = node.events(AbortSignal.any([signal, left.signal]));
   const { clock } = node.environment;
   let waiting: ReturnType<typeof events.next> | undefined;
   const body = new ReadableStream<Uint8Array>({
     start(controller) {
-      controller.enqueue(utf8(": the mesh from now on\n\n"));
+      controller.enqueue(utf8(": the node from now on\n\n"));
     },
     async pull(controller) {
       waiting ??= events.next();
