@@ -35,10 +35,21 @@ function bootId(): string {
   return readText("/proc/sys/kernel/random/boot_id")?.trim() ?? "";
 }
 
-/** Field 22 of /proc/PID/stat. The second field, the name, may itself hold spaces and brackets. */
-function startOf(pid: number): string {
+/** Fields of /proc/PID/stat from the third on. The second one, the name, may itself hold spaces and brackets. */
+function statOf(pid: number): string[] {
   const stat = readText(`/proc/${pid}/stat`);
-  return stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+  return stat?.slice(stat.lastIndexOf(")") + 2).split(" ") ?? [];
+}
+
+/** Start time of a process: field 22. */
+function startOf(pid: number): string {
+  return statOf(pid)[19] ?? "";
+}
+
+/** Whether the process has ended and only waits for its parent to notice: fields 3 (state) and 20 (threads). */
+function isZombie(pid: number): boolean {
+  const stat = statOf(pid);
+  return (stat[0] === "Z" || stat[0] === "X") && Number(stat[17]) <= 1;
 }
 
 function identityIn(path: string): Identity | undefined {
@@ -64,7 +75,7 @@ function exists(pid: number): boolean {
 function isAlive(identity: Identity): boolean {
   const boot = bootId();
   if (identity.boot !== "" && boot !== "" && identity.boot !== boot) return false;
-  if (identity.pid <= 0 || !exists(identity.pid)) return false;
+  if (identity.pid <= 0 || !exists(identity.pid) || isZombie(identity.pid)) return false;
   const start = startOf(identity.pid);
   return start === "" || identity.start === "" || start === identity.start;
 }

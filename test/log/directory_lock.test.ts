@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +8,7 @@ import process from "node:process";
 import { lockFile } from "../../src/log/directory_lock.node.ts";
 import { NodeDisk } from "../../src/log/disk.node.ts";
 import { openSegmentStore } from "../../src/log/segment_store.ts";
+import { until } from "../net/wait.ts";
 import { codeOf, testEnvironment } from "./run_builder.ts";
 
 /** Above the largest process id that Linux gives. */
@@ -65,6 +68,21 @@ describe("the lock of a data directory", () => {
       expect(await codeOf(() => lockFile(path))).toBe("locked");
       await lock.release();
       expect(readdirSync(directory)).toEqual([]);
+    }
+  });
+
+  test("is taken over from a process that has ended, though nobody has noticed yet", async () => {
+    // What `exec` puts in place of the shell knows nothing of the child, which stays a zombie.
+    const parent = spawn("sh", ["-c", "true & echo $!; exec sleep 60"], { stdio: ["ignore", "pipe", "ignore"] });
+    try {
+      const [line] = await once(parent.stdout, "data") as [Uint8Array];
+      const pid = Number(new TextDecoder().decode(line));
+      const stat = () => readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ");
+      await until(() => stat()[0] === "Z", "the child has ended");
+      leave({ pid, start: stat()[19] });
+      await (await lockFile(path)).release();
+    } finally {
+      parent.kill("SIGKILL");
     }
   });
 
