@@ -2,38 +2,16 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { MemberRecord } from "../../src/core/replica_set.ts";
 import { MemoryDisk } from "../../src/log/disk.memory.ts";
 import { NodeDisk } from "../../src/log/disk.node.ts";
 import type { StoreNotice } from "../../src/log/log_context.ts";
 import { openMemberStore } from "../../src/log/member_journal.ts";
-import type { MemberStore } from "../../src/log/member_store.ts";
 import { StoreError } from "../../src/log/store_error.ts";
+import { diskWith, epochsOf, LARGE, openJournal, PATH, SECTOR_BYTES } from "./member_journal_rig.ts";
 import { memberRecord, memberStoreSuite } from "../suites/member_store_suite.ts";
 import { codeOf, seededRandom, testEnvironment } from "./run_builder.ts";
 
-const PATH = "/data/members/journal";
-const SECTOR_BYTES = 512;
-
-function open(disk: MemoryDisk, notices: StoreNotice[] = []): Promise<MemberStore> {
-  return openMemberStore({ disk, path: PATH, environment: testEnvironment(), onNotice: (each) => notices.push(each) });
-}
-
-/** The records of `store` by channel. */
-function epochsOf(store: MemberStore): Record<string, number> {
-  return Object.fromEntries([...store.records()].map(({ channel, epoch }) => [channel, epoch]));
-}
-
-/** A disk with one block a record. */
-async function diskWith(records: readonly MemberRecord[], seed = 1): Promise<MemoryDisk> {
-  const disk = new MemoryDisk();
-  const store = await openMemberStore({ disk, path: PATH, environment: testEnvironment(seed) });
-  for (const record of records) await store.put(record);
-  await store.close();
-  return disk;
-}
-
-memberStoreSuite("The member journal on a memory disk", () => open(new MemoryDisk()));
+memberStoreSuite("The member journal on a memory disk", () => openJournal(new MemoryDisk()));
 
 describe("On a real disk", () => {
   let directory: string;
@@ -65,32 +43,32 @@ describe("On a real disk", () => {
 describe("A member journal opened again", () => {
   test("has what was put and not what was removed, and is not blank", async () => {
     const disk = await diskWith([memberRecord("x", 1), memberRecord("y", 2), memberRecord("x", 3)]);
-    const store = await open(disk);
+    const store = await openJournal(disk);
     await store.remove("y");
     await store.close();
-    const again = await open(disk);
+    const again = await openJournal(disk);
     expect([again.isBlank, again.isDamaged]).toEqual([false, false]);
     expect([...again.records()]).toEqual([memberRecord("x", 3)]);
     await again.put(memberRecord("z", 4));
     await again.close();
-    expect(epochsOf(await open(disk))).toEqual({ x: 3, z: 4 });
+    expect(epochsOf(await openJournal(disk))).toEqual({ x: 3, z: 4 });
   });
 
   test("that never kept anything is still blank, and has left no file", async () => {
     const disk = new MemoryDisk();
-    const store = await open(disk);
+    const store = await openJournal(disk);
     await store.remove("x");
     await store.close();
     expect(disk.paths()).toEqual([]);
-    expect((await open(disk)).isBlank).toBe(true);
+    expect((await openJournal(disk)).isBlank).toBe(true);
   });
 
   test("whose records are all removed is not blank", async () => {
     const disk = await diskWith([memberRecord("x", 1)]);
-    const store = await open(disk);
+    const store = await openJournal(disk);
     await store.remove("x");
     await store.close();
-    const again = await open(disk);
+    const again = await openJournal(disk);
     expect([again.isBlank, epochsOf(again)]).toEqual([false, {}]);
   });
 
@@ -103,7 +81,7 @@ describe("A member journal opened again", () => {
     const { crc32 } = testEnvironment();
     new DataView(header.buffer).setUint32(SECTOR_BYTES - 4, crc32(header.subarray(0, SECTOR_BYTES - 4)), true);
     content.write(0, [header]);
-    await expect(open(disk)).rejects.toThrow("version 2");
+    await expect(openJournal(disk)).rejects.toThrow("version 2");
     expect(disk.paths()).toEqual([PATH]);
   });
 });
@@ -111,7 +89,7 @@ describe("A member journal opened again", () => {
 describe("A member journal writes", () => {
   test("all that wait together with one fsync, and each record once", async () => {
     const disk = await diskWith([memberRecord("x", 1)]);
-    const store = await open(disk);
+    const store = await openJournal(disk);
     let syncs = 0;
     disk.before = (operation) => void (syncs += operation === "sync" ? 1 : 0);
     await Promise.all(Array.from({ length: 1000 }, (_, index) => store.put(memberRecord(`c${index}`, index))));
@@ -124,21 +102,21 @@ describe("A member journal writes", () => {
 
   test("one sector for one record, however many channels there are", async () => {
     const disk = new MemoryDisk();
-    const store = await open(disk);
+    const store = await openJournal(disk);
     const channels = Array.from({ length: 10_000 }, (_, index) => `01J${String(index).padStart(23, "0")}`);
     await Promise.all(channels.map((channel) => store.put(memberRecord(channel, 1))));
     const before = disk.sizeOf(PATH)!;
     await store.put(memberRecord(channels[5_000]!, 2));
     expect(disk.sizeOf(PATH)! - before).toBe(SECTOR_BYTES);
     await store.close();
-    const again = await open(disk);
+    const again = await openJournal(disk);
     expect(Object.keys(epochsOf(again)).length).toBe(10_000);
     expect(again.get(channels[5_000]!)!.epoch).toBe(2);
   });
 
   test("itself anew when it is large and mostly out of date, and stays bounded", async () => {
     const disk = new MemoryDisk();
-    const store = await open(disk);
+    const store = await openJournal(disk);
     await store.put(memberRecord("kept", 1));
     await store.put(memberRecord("gone", 1));
     await store.remove("gone");
@@ -152,12 +130,12 @@ describe("A member journal writes", () => {
     expect(disk.sizeOf(PATH)).toBeLessThan(1 << 20);
     expect(disk.paths()).toEqual([PATH]);
     await store.close();
-    expect(epochsOf(await open(disk))).toEqual({ kept: 1, x: 9_000 });
+    expect(epochsOf(await openJournal(disk))).toEqual({ kept: 1, x: 9_000 });
   });
 
   test("not anew while most of it is valid", async () => {
     const disk = new MemoryDisk();
-    const store = await open(disk);
+    const store = await openJournal(disk);
     const channels = Array.from({ length: 40_000 }, (_, index) => `c${index}`);
     await Promise.all(channels.map((channel) => store.put(memberRecord(channel, 1))));
     expect(disk.sizeOf(PATH)).toBeGreaterThan(4 << 20);
@@ -174,7 +152,7 @@ describe("A member journal after a failure", () => {
     test(`of ${operation} keeps nothing more, and says so`, async () => {
       const disk = await diskWith([memberRecord("x", 1)]);
       const notices: StoreNotice[] = [];
-      const store = await open(disk, notices);
+      const store = await openJournal(disk, notices);
       disk.failNext(operation, new StoreError("disk-full", "ENOSPC"));
       const first = codeOf(() => store.put(memberRecord("x", 2)));
       await Promise.resolve();
@@ -192,12 +170,12 @@ describe("A member journal after a failure", () => {
   for (const operation of ["create", "write", "sync", "rename", "syncDirectory"] as const) {
     test(`of ${operation} when the file is made or made anew is fenced as well`, async () => {
       const disk = new MemoryDisk();
-      const store = await open(disk);
+      const store = await openJournal(disk);
       disk.failNext(operation);
       expect(await codeOf(() => store.put(memberRecord("x", 1)))).toBe("failed");
       expect(await codeOf(() => store.put(memberRecord("x", 1)))).toBe("fenced");
       await store.close();
-      const again = await open(disk);
+      const again = await openJournal(disk);
       await again.put(memberRecord("y", 2));
       expect(again.get("y")!.epoch).toBe(2);
     });
@@ -205,52 +183,40 @@ describe("A member journal after a failure", () => {
 
   test("of fsync makes durable at the next opening what reads as if it were", async () => {
     const disk = await diskWith([memberRecord("x", 1)]);
-    const store = await open(disk);
+    const store = await openJournal(disk);
     disk.failNext("sync");
     expect(await codeOf(() => store.put(memberRecord("x", 2)))).toBe("failed");
-    const again = await open(disk.kill());
+    const again = await openJournal(disk.kill());
     expect(again.get("x")!.epoch).toBe(2);
     await again.close();
   });
 
   test("of fsync and another opening survives a power cut with what that opening read", async () => {
     let disk = await diskWith([memberRecord("x", 1)]);
-    const store = await open(disk);
+    const store = await openJournal(disk);
     disk.failNext("sync");
     await codeOf(() => store.put(memberRecord("x", 2)));
     disk = disk.kill();
-    const read = (await open(disk)).get("x")!.epoch;
+    const read = (await openJournal(disk)).get("x")!.epoch;
     expect(read).toBe(2);
-    expect((await open(disk.crash(seededRandom(1), 0))).get("x")!.epoch).toBe(read);
+    expect((await openJournal(disk.crash(seededRandom(1), 0))).get("x")!.epoch).toBe(read);
   });
 
   test("to open is told, and nothing is made anew", async () => {
     const disk = await diskWith([memberRecord("x", 1)]);
     for (const operation of ["open", "read", "write", "sync", "syncDirectory"] as const) {
       disk.failNext(operation);
-      expect(await codeOf(() => open(disk))).toBe("failed");
+      expect(await codeOf(() => openJournal(disk))).toBe("failed");
     }
-    expect(epochsOf(await open(disk))).toEqual({ x: 1 });
+    expect(epochsOf(await openJournal(disk))).toEqual({ x: 1 });
   });
-});
-
-/** Sectors of the last block of a journal whose last record is as large as they get. */
-const LARGE = memberRecord("large", 1, {
-  memberships: Array.from({ length: 8 }, (_, seq) => ({
-    seq,
-    epoch: 1,
-    membership: {
-      voters: Array.from({ length: 20 }, (_, index) => `node-${String(index).padStart(40, "0")}`),
-      observers: [],
-    },
-  })),
 });
 
 describe("A member journal with an unfinished write", () => {
   test("at any length is cut to what was acknowledged", async () => {
     const whole = await diskWith([memberRecord("x", 1), memberRecord("y", 2)]);
     const kept = whole.sizeOf(PATH)!;
-    const store = await open(whole);
+    const store = await openJournal(whole);
     await store.put(LARGE);
     await store.close();
     const size = whole.sizeOf(PATH)!;
@@ -258,7 +224,7 @@ describe("A member journal with an unfinished write", () => {
       const disk = whole.crash(seededRandom(1), 1);
       disk.contentOf(PATH).truncate(cut);
       const notices: StoreNotice[] = [];
-      const again = await open(disk, notices);
+      const again = await openJournal(disk, notices);
       expect([again.isDamaged, epochsOf(again)]).toEqual([false, { x: 1, y: 2 }]);
       expect(notices.map(({ kind }) => kind)).toEqual(["torn-tail"]);
       expect(disk.sizeOf(PATH)).toBe(kept);
@@ -268,14 +234,14 @@ describe("A member journal with an unfinished write", () => {
   test("that lacks any sector is cut to what was acknowledged", async () => {
     const whole = await diskWith([memberRecord("x", 1)]);
     const kept = whole.sizeOf(PATH)!;
-    const store = await open(whole);
+    const store = await openJournal(whole);
     await store.put(LARGE);
     await store.close();
     expect(whole.sizeOf(PATH)! - kept).toBeGreaterThan(5 * SECTOR_BYTES);
     for (let at = kept; at < whole.sizeOf(PATH)!; at += SECTOR_BYTES) {
       const disk = whole.crash(seededRandom(1), 1);
       disk.contentOf(PATH).write(at, [new Uint8Array(SECTOR_BYTES)]);
-      const again = await open(disk);
+      const again = await openJournal(disk);
       expect([again.isDamaged, epochsOf(again)]).toEqual([false, { x: 1 }]);
     }
   });
@@ -290,7 +256,7 @@ describe("A damaged member journal", () => {
     for (let position = 0; position < size; position += 3) {
       const disk = whole.crash(seededRandom(1), 1);
       disk.contentOf(PATH).flipBit(position, position % 8);
-      const store = await open(disk);
+      const store = await openJournal(disk);
       // What is not looked at is the padding of a block.
       if (store.isDamaged) expect([...store.records()].every(({ isDoubtful }) => isDoubtful)).toBe(true);
       else expect(epochsOf(store)).toEqual({ x: 5, y: 4, z: 4 });
@@ -308,7 +274,7 @@ describe("A damaged member journal", () => {
       const disk = await diskWith(records);
       disk.contentOf(PATH).flipBit(sector * SECTOR_BYTES + 30, 0);
       const notices: StoreNotice[] = [];
-      const store = await open(disk, notices);
+      const store = await openJournal(disk, notices);
       expect([store.isBlank, store.isDamaged]).toEqual([false, true]);
       expect(Object.keys(epochsOf(store)).sort()).toEqual([...left]);
       expect([...store.records()].every(({ isDoubtful }) => isDoubtful)).toBe(true);
@@ -317,12 +283,12 @@ describe("A damaged member journal", () => {
       await store.put(memberRecord("x", 8));
       await store.close();
 
-      const again = await open(disk);
+      const again = await openJournal(disk);
       expect([again.isDamaged, again.get("x")]).toEqual([true, memberRecord("x", 8)]);
       await Promise.all([again.put(memberRecord("x", 12)), again.mend(), again.mend()]);
       expect(again.isDamaged).toBe(false);
       await again.close();
-      const mended = await open(disk);
+      const mended = await openJournal(disk);
       expect([mended.isDamaged, mended.get("x")!.epoch]).toEqual([false, 12]);
     });
   }
@@ -331,7 +297,7 @@ describe("A damaged member journal", () => {
     for (const size of [0, 100, 511]) {
       const disk = await diskWith(records);
       disk.contentOf(PATH).truncate(size);
-      const store = await open(disk);
+      const store = await openJournal(disk);
       expect([store.isBlank, store.isDamaged, epochsOf(store)]).toEqual([false, true, {}]);
     }
   });
@@ -341,7 +307,7 @@ describe("A damaged member journal", () => {
     const content = disk.contentOf(PATH);
     content.write(3 * SECTOR_BYTES, [new Uint8Array(SECTOR_BYTES)]);
     content.flipBit(content.size - SECTOR_BYTES + 30, 1);
-    const store = await open(disk);
+    const store = await openJournal(disk);
     expect([store.isDamaged, epochsOf(store)]).toEqual([true, { x: 1 }]);
   });
 
@@ -351,18 +317,18 @@ describe("A damaged member journal", () => {
     other.contentOf(PATH).read(2 * SECTOR_BYTES, block);
     const disk = await diskWith([memberRecord("x", 1)]);
     disk.contentOf(PATH).write(2 * SECTOR_BYTES, [block]);
-    const store = await open(disk);
+    const store = await openJournal(disk);
     expect([store.isDamaged, epochsOf(store)]).toEqual([true, { x: 1 }]);
   });
 
   test("that could not be mended stays damaged", async () => {
     const disk = await diskWith(records);
     disk.contentOf(PATH).flipBit(10, 0);
-    const store = await open(disk);
+    const store = await openJournal(disk);
     disk.failNext("sync");
     expect(await codeOf(() => store.mend())).toBe("failed");
     expect(store.isDamaged).toBe(true);
-    expect((await open(disk.crash(seededRandom(2), 0))).isDamaged).toBe(true);
+    expect((await openJournal(disk.crash(seededRandom(2), 0))).isDamaged).toBe(true);
   });
 
   test("does not lose its records or its damage to a crash while it is opened", async () => {
@@ -376,91 +342,11 @@ describe("A damaged member journal", () => {
       current.before = () => {
         if (countdown-- === 0) off.resolve(current.crash(random, random.next()));
       };
-      const opened = open(current).then(() => current.crash(random, 0), () => off.promise);
+      const opened = openJournal(current).then(() => current.crash(random, 0), () => off.promise);
       disk = await Promise.race([off.promise, opened]);
       await opened;
-      const store = await open(disk);
+      const store = await openJournal(disk);
       expect([seed, store.isDamaged, Object.keys(epochsOf(store)).sort()]).toEqual([seed, true, ["x", "z"]]);
     }
   });
 });
-
-describe("A member journal after a crash at any point", () => {
-  test("has each acknowledged record, and of the others each wholly or not at all", async () => {
-    for (let seed = 1; seed <= 300; seed++) {
-      try {
-        await runSeed(seed);
-      } catch (error) {
-        throw new Error(`seed ${seed} failed: ${error}`, { cause: error });
-      }
-    }
-  });
-});
-
-/** What is known of a channel: the change acknowledged last, and all that were asked for since; 0 is "removed". */
-interface Known {
-  acked: number;
-  readonly asked: number[];
-}
-
-async function runSeed(seed: number): Promise<void> {
-  const random = seededRandom(seed);
-  const channels = new Map<string, Known>();
-  let disk = new MemoryDisk();
-  let epoch = 0;
-  for (let round = 0; round < 5; round++) {
-    let countdown = 1 + Math.floor(random.next() * 40);
-    const off = Promise.withResolvers<MemoryDisk>();
-    const current = disk;
-    current.before = () => {
-      if (countdown-- === 0) off.resolve(random.next() < 0.3 ? current.kill() : current.crash(random, random.next()));
-    };
-    const life = (async () => {
-      const store = await open(current);
-      check(store, channels);
-      const waits: Promise<void>[] = [];
-      for (let step = 0; step < 30; step++) {
-        const channel = `c${Math.floor(random.next() * 5)}`;
-        const value = random.next() < 0.15 ? 0 : ++epoch;
-        const known = channels.get(channel) ?? { acked: 0, asked: [] };
-        channels.set(channel, known);
-        known.asked.push(value);
-        const change = value === 0
-          ? store.remove(channel)
-          : store.put(random.next() < 0.1 ? { ...LARGE, channel, epoch: value } : memberRecord(channel, value));
-        waits.push(change.then(() => acknowledge(known, value), () => {}));
-        if (random.next() < 0.4) await Promise.all(waits);
-      }
-      await Promise.all(waits);
-      if (random.next() < 0.5) await store.close();
-    })();
-    const ended = life.then(() => undefined, (error: { code?: string }) => {
-      if (countdown >= 0 || error.code === undefined) throw error;
-    });
-    const next = await Promise.race([off.promise, ended]);
-    await ended;
-    disk = next ?? (countdown < 0 ? await off.promise : current.crash(random, random.next()));
-  }
-}
-
-function acknowledge(known: Known, value: number): void {
-  known.acked = value;
-  known.asked.splice(0, known.asked.indexOf(value) + 1);
-}
-
-/** Holds `store` to what is known, and makes what it has what is known. */
-function check(store: MemberStore, channels: Map<string, Known>): void {
-  if (store.isDamaged) throw new Error("damage");
-  const epochs = epochsOf(store);
-  for (const [channel, known] of channels) {
-    const found = epochs[channel] ?? 0;
-    if (found !== known.acked && !known.asked.includes(found)) {
-      throw new Error(`${channel} is at ${found}, acknowledged was ${known.acked}, asked for ${known.asked}`);
-    }
-    const record = store.get(channel);
-    if (record && record.memberships.length === 2) expect(record).toEqual(memberRecord(channel, found));
-    else if (record) expect(record).toEqual({ ...LARGE, channel, epoch: found });
-    known.acked = found;
-    known.asked.length = 0;
-  }
-}

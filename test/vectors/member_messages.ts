@@ -1,6 +1,6 @@
 // Golden bytes of the messages between the members of a replica set (PROTOCOL.md, section 9), in hexadecimal.
 
-import type { MessageVector } from "./messages.ts";
+import type { MessageVector } from "./message_vector.ts";
 
 /** Channel "01" and epoch 3, as every message begins. */
 const PLACE = "02003031" + "03000000";

@@ -1,12 +1,7 @@
 // Golden bytes of every message (PROTOCOL.md, section 5), in hexadecimal. They never change within a protocol version.
 
-import type { Message } from "../../src/wire/messages.ts";
 import { MEMBER_MESSAGE_VECTORS } from "./member_messages.ts";
-
-export interface MessageVector {
-  readonly message: Message;
-  readonly hex: string;
-}
+import type { MessageVector } from "./message_vector.ts";
 
 export const MESSAGE_VECTORS: readonly MessageVector[] = [
   {
