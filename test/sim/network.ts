@@ -27,7 +27,9 @@ export interface NetworkHost {
   connected(session: SessionEnd): void;
   lost(session: SessionEnd): void;
   received(session: SessionEnd, bytes: Uint8Array): void;
-  /** Runs `task` once the node runs, unless it is dead by then. */
+  /** Runs `task` at once, or when the node is no longer paused; never if it is dead. */
+  now(task: () => void): void;
+  /** The same after a delay. */
   soon(delayMs: number, task: () => void): void;
 }
 
@@ -236,7 +238,7 @@ export class Network {
       if (isOrdered && !to.session.isOver) return void flow.held.push(() => this.#arrive(to, message));
       flow.isBroken ||= isOrdered;
     } else if (!flow.isBroken) {
-      to.host.soon(0, () => hand(to, bytes));
+      to.host.now(() => hand(to, bytes));
     }
     flow.queuedBytes -= bytes.byteLength;
     for (const wake of flow.waiting.splice(0)) wake();

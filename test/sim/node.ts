@@ -261,6 +261,10 @@ export class SimNode implements NetworkHost {
     this.#life?.clock.afterTrue(delayMs, task);
   }
 
+  now(task: () => void): void {
+    this.#life?.clock.runNow(task);
+  }
+
   connected(end: SessionEnd): void {
     const life = this.#life!;
     const { trace, oracle } = this.#around;
@@ -395,7 +399,9 @@ export class SimNode implements NetworkHost {
     }
     const place = { disk: this.disk, directory: `${ROOT}/${channel.id}`, logId: channel.id };
     oracle.opened(channel.id, this.id, shadowOf(place, log.tail.nextSeq - 1));
-    const watched = new WatchedLog(log, (run) => life.clock.isAlive && oracle.appended(channel.id, this.id, run));
+    const watched = new WatchedLog(log, (run, chainBefore) => {
+      if (life.clock.isAlive) oracle.appended(channel.id, this.id, { run, chainBefore });
+    });
     const isNew = !channel.isFirst && !this.#had.has(channel.id) && !this.isInjured;
     const member = await life.sets!.join({ channel: channel.id, log: watched, voters: channel.voters, isNew });
     if (!life.clock.isAlive) return;

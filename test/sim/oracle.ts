@@ -13,7 +13,7 @@ export interface Observed {
   readonly role: Role;
   readonly epoch: number;
   readonly commit: { readonly value: number };
-  readonly membership: { readonly voters: readonly string[] };
+  readonly membership: { readonly voters: readonly string[]; readonly observers: readonly string[] };
   readonly log: Log;
 }
 
@@ -30,6 +30,8 @@ interface Replica {
   role: Role;
   commit: number;
   synced: number;
+  /** It is the only member: nobody else has seen what it takes back. */
+  isAlone: boolean;
 }
 
 class ChannelFacts {
@@ -65,17 +67,17 @@ export class Oracle {
 
   /** A life of `nodeId` has opened its log, which holds `shadow`. */
   opened(channel: string, nodeId: string, shadow: Shadow): void {
-    const replica: Replica = { shadow, nodeId, epoch: 0, role: "idle", commit: 0, synced: 0 };
+    const replica: Replica = { shadow, nodeId, epoch: 0, role: "idle", commit: 0, synced: 0, isAlone: false };
     this.#replicas.set(keyOf(channel, nodeId), replica);
     this.#matching(channel, replica, { entries: shadow.entries, firstSeq: 1 });
   }
 
-  appended(channel: string, nodeId: string, run: FrameRun): void {
+  /** `run` is in the log of `nodeId`, after entries whose chain is `chainBefore`. */
+  appended(channel: string, nodeId: string, { run, chainBefore }: { run: FrameRun; chainBefore: number }): void {
     const replica = this.#replicas.get(keyOf(channel, nodeId));
     if (!replica) return;
-    const { shadow } = replica;
-    const before = run.firstSeq === 1 ? 0 : shadow.at(run.firstSeq - 1)?.chain ?? -1;
-    this.#matching(channel, replica, { entries: shadow.append(run, before), firstSeq: run.firstSeq });
+    this.#cut(channel, replica, run.firstSeq - 1);
+    this.#matching(channel, replica, { entries: replica.shadow.append(run, chainBefore), firstSeq: run.firstSeq });
   }
 
   /** The life of `nodeId` is over. */
@@ -91,8 +93,9 @@ export class Oracle {
   observe(channel: string, nodeId: string, member: Observed): void {
     const replica = this.#replicas.get(keyOf(channel, nodeId));
     if (!replica) return;
-    const { log, role, epoch } = member;
-    replica.shadow.follow(log);
+    const { log, role, epoch, membership: { voters, observers } } = member;
+    replica.isAlone = voters.length + observers.length === 1;
+    this.#cut(channel, replica, log.tail.nextSeq - 1);
     if (log.synced.value !== replica.synced) this.#synced(channel, replica, log.synced.value);
     if (role !== replica.role || epoch !== replica.epoch) this.#changedRole(channel, replica, member);
     if (member.commit.value !== replica.commit) this.#changedCommit(channel, replica, member);
@@ -139,6 +142,14 @@ export class Oracle {
       this.#fail(channel, `${voter} voted in epoch ${epoch} for ${before} and for ${candidate}`);
     }
     votes.set(`${voter} ${epoch}`, candidate);
+  }
+
+  /** The log ends with entry `length` again. */
+  #cut(channel: string, { shadow, isAlone }: Replica, length: number): void {
+    const cut = shadow.entries.splice(length);
+    if (!isAlone) return;
+    const { chains } = this.#facts(channel);
+    for (const [index, { epoch }] of cut.entries()) chains.delete(`${epoch}:${length + 1 + index}`);
   }
 
   /** The same epoch at the same seq is the same entry after the same entries, in every log. */

@@ -1,6 +1,5 @@
 // What a log holds, entry by entry, kept beside it where it can be looked at between two moments without a disk.
 
-import type { Log } from "../../src/log/log_store.ts";
 import type { MemoryDisk } from "../../src/log/disk.memory.ts";
 import { walkCarefully } from "../../src/log/frame_scan.ts";
 import { decodeSegmentHeader, firstSeqOfName, logIdHash, SEGMENT_HEADER_BYTES } from "../../src/log/segment_format.ts";
@@ -32,15 +31,9 @@ export class Shadow {
 
   /** `run` was appended after entry `run.firstSeq - 1`; answers the new entries. */
   append(run: FrameRun, chainBefore: number): ShadowEntry[] {
-    this.entries.length = run.firstSeq - 1;
     const added = run.parts.flatMap((part) => entriesIn(part, chainBefore, (chain) => chainBefore = chain));
     this.entries.push(...added);
     return added;
-  }
-
-  /** Forgets what the log does no longer hold. */
-  follow(log: Log): void {
-    if (this.entries.length > log.tail.nextSeq - 1) this.entries.length = log.tail.nextSeq - 1;
   }
 
   at(seq: number): ShadowEntry | undefined {

@@ -112,6 +112,8 @@ export class NodeClock implements Clock {
   #isAlive = true;
   #isPaused = false;
   #held: (() => void)[] = [];
+  /** Tasks of a pause that are about to run. */
+  #drainingCount = 0;
 
   constructor(time: SimTime, options: NodeClockOptions) {
     this.#time = time;
@@ -155,6 +157,14 @@ export class NodeClock implements Clock {
     };
   }
 
+  /** At once, unless the node is paused or still busy with what came while it was. */
+  runNow(task: () => void): void {
+    if (!this.#isAlive) return;
+    if (!this.#isPaused && this.#drainingCount === 0) task();
+    else if (this.#isPaused) this.#held.push(task);
+    else this.afterTrue(0, task);
+  }
+
   jump(byMs: number): void {
     this.#wallOffsetMs += byMs;
   }
@@ -168,7 +178,15 @@ export class NodeClock implements Clock {
     this.#isPaused = false;
     const held = this.#held;
     this.#held = [];
-    for (const task of held) this.#time.after(0, task);
+    this.#drainingCount += held.length;
+    for (const task of held) {
+      this.#time.after(0, () => {
+        this.#drainingCount--;
+        if (!this.#isAlive) return;
+        if (this.#isPaused) this.#held.push(task);
+        else task();
+      });
+    }
   }
 
   /** Nothing that was scheduled happens any more. */

@@ -8,9 +8,9 @@ import type { FrameRun } from "../../src/wire/frame_run.ts";
 
 export class WatchedLog implements Log {
   readonly inner: Log;
-  readonly #onAppend: (run: FrameRun) => void;
+  readonly #onAppend: (run: FrameRun, chainBefore: number) => void;
 
-  constructor(inner: Log, onAppend: (run: FrameRun) => void) {
+  constructor(inner: Log, onAppend: (run: FrameRun, chainBefore: number) => void) {
     this.inner = inner;
     this.#onAppend = onAppend;
   }
@@ -60,8 +60,9 @@ export class WatchedLog implements Log {
   }
 
   append(run: FrameRun): void {
+    const { chain } = this.inner.tail;
     this.inner.append(run);
-    this.#onAppend(run);
+    this.#onAppend(run, chain);
   }
 
   cursor(from: Seq): LogCursor {
