@@ -6,7 +6,6 @@ import type { Environment } from "../core/environment.ts";
 import type { MemberProgress } from "../core/leading.ts";
 import type { MemberMachine } from "../core/member.ts";
 import type { Epoch, Seq } from "../core/position.ts";
-import type { PeerPort } from "../core/peer_port.ts";
 import type {
   DropReason,
   MemberEffect,
@@ -28,6 +27,7 @@ import { leftChannel, lostLeadership, MemberError, notStored } from "./member_er
 import { MemberFeeds } from "./member_feeds.ts";
 import { MemberInputs } from "./member_inputs.ts";
 import type { KeptRecords } from "./member_record.ts";
+import type { PeerLink } from "./peer_link.ts";
 
 export interface MemberHost {
   readonly nodeId: string;
@@ -36,7 +36,7 @@ export interface MemberHost {
   readonly entryBytesMax: number;
   /** Bytes of entries that may wait for the log. */
   readonly entriesBytesMax: number;
-  readonly portOf: (peerId: string) => PeerPort | undefined;
+  readonly linkOf: (peerId: string) => PeerLink | undefined;
   readonly onDrop: (reason: DropReason) => void;
   readonly onEvent: (event: MemberEvent) => void;
   /** Told what ends this member though nobody wanted it. */
@@ -71,7 +71,7 @@ export class Member {
     this.#machine = machine;
     this.#host = host;
     this.commit = new Watermark(machine.commit);
-    const { environment, entryBytesMax, entriesBytesMax, portOf } = host;
+    const { environment, entryBytesMax, entriesBytesMax, linkOf } = host;
     const onInput = () => this.#wake();
     this.#inputs = new MemberInputs({ clock: environment.clock, entriesBytesMax, onInput });
     const watch = this.#watch = new LogWatch(log, onInput);
@@ -80,7 +80,7 @@ export class Member {
     this.#feeds = new MemberFeeds({
       channel: this.channel,
       log,
-      portOf,
+      linkOf,
       commit: () => this.commit.value,
       onError: (error) => this.#feedFailed(error),
     });
@@ -297,7 +297,7 @@ export class Member {
       case "truncate":
         return this.#truncate(effect.nextSeq);
       case "send":
-        this.#host.portOf(effect.to)?.send(effect.message);
+        this.#host.linkOf(effect.to)?.port.send(effect.message);
         return;
       case "append":
         return this.#appendOwn();

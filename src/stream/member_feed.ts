@@ -2,17 +2,17 @@
 // grants credit. It ends when another takes its place, when the session does, and when the log cannot be read.
 
 import type { Epoch, Seq } from "../core/position.ts";
-import type { PeerPort } from "../core/peer_port.ts";
 import type { Entries, LogEnd } from "../core/replica_set.ts";
 import { EMPTY_BYTES } from "../lib/bytes.ts";
 import { Watermark } from "../lib/watermark.ts";
 import type { Log, LogCursor, LogSlice } from "../log/log_store.ts";
+import type { PeerLink } from "./peer_link.ts";
 import { ENTRIES_SLICE_BYTES_MAX } from "../wire/member_messages.ts";
 
 export interface MemberFeedOptions {
   readonly channel: string;
   readonly log: Log;
-  readonly port: PeerPort;
+  readonly link: PeerLink;
   readonly epoch: Epoch;
   readonly requestId: number;
   /** The first entry that the member lacks. */
@@ -29,6 +29,8 @@ export class MemberFeed {
   readonly #stop = new AbortController();
   #sentBytes = 0;
   #isAccepted = false;
+  /** Epoch of the entry before the next one. */
+  #epoch: Epoch = 0;
 
   constructor(options: MemberFeedOptions) {
     this.requestId = options.requestId;
@@ -50,18 +52,19 @@ export class MemberFeed {
    * @throws StoreError where the log cannot be read, also because it was closed.
    */
   async run(): Promise<void> {
-    const { log, from } = this.#options;
-    let epochBefore = await this.#epochBefore();
+    const { log, from, link } = this.#options;
+    this.#epoch = await this.#epochBefore();
     if (this.#isStopped) return;
     const cursor = log.cursor(from);
     try {
-      while (!this.#isStopped) {
-        const nextSeq = cursor.nextSeq;
-        const slice = await this.#read(cursor);
-        if (this.#isStopped || !slice && this.#isAccepted) continue;
-        const frames = slice?.bytes ?? EMPTY_BYTES;
-        if (!await this.#send({ from: nextSeq, epochBefore, frames })) return;
-        if (slice) epochBefore = this.#epochAt(slice.lastSeq) ?? epochBefore;
+      // The first answer leaves at once, empty or not, so that the member knows that it was accepted.
+      while (await this.#untilReadable(cursor.nextSeq)) {
+        await link.takeTurn();
+        try {
+          if (this.#isStopped || !await this.#sendNext(cursor)) return;
+        } finally {
+          link.endTurn();
+        }
       }
     } finally {
       cursor.close();
@@ -72,41 +75,52 @@ export class MemberFeed {
     return this.#stop.signal.aborted;
   }
 
-  /** The next frames as the credit allows; `undefined` where there is nothing yet, and after a wait. */
+  /** Waits until there is something to read, and credit for it; answers whether the feed goes on. */
+  async #untilReadable(nextSeq: Seq): Promise<boolean> {
+    const { log } = this.#options;
+    const { signal } = this.#stop;
+    try {
+      if (this.#isAccepted && log.written.value < nextSeq) await log.written.reached(nextSeq, signal);
+      if (this.#isAccepted && !this.#hasCredit) await this.#credit.reached(this.#sentBytes + 1, signal);
+    } catch (error) {
+      if (!this.#isStopped) throw error;
+    }
+    return !this.#isStopped;
+  }
+
+  get #hasCredit(): boolean {
+    return this.#credit.value > this.#sentBytes;
+  }
+
+  /** The next frames as the credit allows. One is read whatever its size: credit is exceeded by less than that. */
   async #read(cursor: LogCursor): Promise<LogSlice | undefined> {
     const { log } = this.#options;
-    if (log.written.value < cursor.nextSeq) {
-      // The first answer leaves at once, so that the member knows that it was accepted.
-      if (this.#isAccepted) await this.#unlessStopped(log.written.reached(cursor.nextSeq, this.#stop.signal));
-      return undefined;
-    }
-    if (this.#credit.value <= this.#sentBytes) {
-      if (this.#isAccepted) await this.#unlessStopped(this.#credit.reached(this.#sentBytes + 1, this.#stop.signal));
-      return undefined;
-    }
-    // One frame is read whatever its size: credit is exceeded by less than that.
+    if (log.written.value < cursor.nextSeq || !this.#hasCredit) return undefined;
     const bytesMax = Math.min(ENTRIES_SLICE_BYTES_MAX, this.#credit.value - this.#sentBytes);
     return await cursor.read({ upTo: log.written.value, bytesMax });
   }
 
+  /** Answers whether the feed goes on. */
+  async #sendNext(cursor: LogCursor): Promise<boolean> {
+    const { nextSeq } = cursor;
+    const slice = await this.#read(cursor);
+    if (this.#isStopped) return false;
+    if (!slice && this.#isAccepted) return true;
+    const epochBefore = this.#epoch;
+    if (slice) this.#epoch = this.#epochAt(slice.lastSeq) ?? epochBefore;
+    return await this.#send({ from: nextSeq, epochBefore, frames: slice?.bytes ?? EMPTY_BYTES });
+  }
+
   /** Answers whether there is still a session. */
   async #send(part: Pick<Entries, "from" | "epochBefore" | "frames">): Promise<boolean> {
-    const { channel, epoch, requestId, port, latest } = this.#options;
+    const { channel, epoch, requestId, link, latest } = this.#options;
     this.#isAccepted = true;
     this.#sentBytes += part.frames.byteLength;
     try {
-      await port.sendEntries({ type: "entries", channel, epoch, requestId, ...latest(), ...part });
+      await link.port.sendEntries({ type: "entries", channel, epoch, requestId, ...latest(), ...part });
       return true;
     } catch {
       return false;
-    }
-  }
-
-  async #unlessStopped(wait: Promise<void>): Promise<void> {
-    try {
-      await wait;
-    } catch (error) {
-      if (!this.#isStopped) throw error;
     }
   }
 

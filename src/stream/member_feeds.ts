@@ -1,17 +1,17 @@
 // All feeds of one leadership, one a member.
 
-import type { PeerPort } from "../core/peer_port.ts";
 import type { Epoch, Seq } from "../core/position.ts";
 import type { MemberEffect } from "../core/replica_set.ts";
 import type { Log } from "../log/log_store.ts";
 import { MemberFeed } from "./member_feed.ts";
+import type { PeerLink } from "./peer_link.ts";
 
 type FeedEffect = Extract<MemberEffect, { kind: "feed" }>;
 
 export interface MemberFeedsOptions {
   readonly channel: string;
   readonly log: Log;
-  readonly portOf: (peerId: string) => PeerPort | undefined;
+  readonly linkOf: (peerId: string) => PeerLink | undefined;
   readonly commit: () => Seq;
   /** Told why a feed could not go on. */
   readonly onError: (error: unknown) => void;
@@ -28,14 +28,14 @@ export class MemberFeeds {
   /** Feeds a member as leader of `epoch`, in place of what was fed to it before. Without a session nothing is fed. */
   start({ to, requestId, from, creditLimit }: FeedEffect, epoch: Epoch): void {
     this.stop(to);
-    const { channel, log, portOf, onError } = this.#options;
-    const port = portOf(to);
-    if (!port) return;
+    const { channel, log, linkOf, onError } = this.#options;
+    const link = linkOf(to);
+    if (!link) return;
     const latest = () => {
       const { nextSeq, epoch } = log.tail;
       return { end: { seq: nextSeq - 1, epoch }, commit: this.#options.commit() };
     };
-    const feed = new MemberFeed({ channel, log, port, epoch, requestId, from, creditLimit, latest });
+    const feed = new MemberFeed({ channel, log, link, epoch, requestId, from, creditLimit, latest });
     this.#feeds.set(to, feed);
     feed.run().catch(onError);
   }

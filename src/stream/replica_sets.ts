@@ -16,6 +16,7 @@ import type { Log } from "../log/log_store.ts";
 import { Member } from "./member.ts";
 import { MemberError } from "./member_error.ts";
 import { endBefore, firstRecord, isSound, type KeptRecords } from "./member_record.ts";
+import { PeerLink } from "./peer_link.ts";
 
 export interface ReplicaSetsOptions {
   readonly nodeId: string;
@@ -52,7 +53,7 @@ export class ReplicaSets {
   readonly #liveness: Liveness;
   readonly #members = new Map<string, Member>();
   readonly #joining = new Set<string>();
-  readonly #ports = new Map<string, PeerPort>();
+  readonly #links = new Map<string, PeerLink>();
   readonly #drops: Record<DropReason, number>;
   #cancelTimer: (() => void) | undefined;
   #closing: Promise<void> | undefined;
@@ -108,7 +109,7 @@ export class ReplicaSets {
   /** There is a (new) session with a peer; it takes the place of the one before. */
   connected(port: PeerPort): void {
     if (this.#closing) return;
-    this.#ports.set(port.peerId, port);
+    this.#links.set(port.peerId, new PeerLink(port));
     this.#liveness.connected(port.peerId, this.#nowMs);
     for (const member of this.#members.values()) member.peerUp(port.peerId, true);
     this.#lookLater();
@@ -116,7 +117,7 @@ export class ReplicaSets {
 
   /** The session with a peer is over. */
   lost(peerId: string): void {
-    this.#ports.delete(peerId);
+    this.#links.delete(peerId);
     if (!this.#liveness.lost(peerId)) return;
     for (const member of this.#members.values()) member.peerDown(peerId);
   }
@@ -196,7 +197,7 @@ export class ReplicaSets {
       entryBytesMax,
       // What two requests may have under way: each may exceed its credit by one entry.
       entriesBytesMax: 2 * (creditBytes + entryBytesMax),
-      portOf: (peerId) => this.#ports.get(peerId),
+      linkOf: (peerId) => this.#links.get(peerId),
       onDrop: (reason) => this.#drops[reason]++,
       onEvent: (event) => onEvent(channel, event),
       onError,
@@ -219,7 +220,7 @@ export class ReplicaSets {
 
   #look(): void {
     this.#cancelTimer = undefined;
-    const { down, nextMs } = this.#liveness.due(this.#nowMs, (id) => this.#ports.get(id)?.phi ?? Infinity);
+    const { down, nextMs } = this.#liveness.due(this.#nowMs, (id) => this.#links.get(id)?.port.phi ?? Infinity);
     for (const peerId of down) {
       for (const member of this.#members.values()) member.peerDown(peerId);
     }
