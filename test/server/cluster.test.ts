@@ -1,6 +1,8 @@
 // Three whole nodes in one process that keep channels together, over HTTP and WebSocket on loopback.
 
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { freePort } from "../peer/node_files.node.ts";
 import { eventually } from "../process/waiting.ts";
 import { type RunningNode, Workbench } from "../process/workbench.ts";
@@ -118,31 +120,143 @@ const started = async (ids = ["a", "b", "c"]) => {
 };
 afterEach(() => cluster.closeAll());
 
+const JSON_TYPE = { "content-type": "application/json" };
+const post = (api: Api, path: string, body: unknown = {}) =>
+  api.call("POST", path, { body: JSON.stringify(body), headers: JSON_TYPE });
+const FORWARD = { query: "?forward=true" };
+
 describe("three nodes", () => {
   test("elect, and each of them takes a creation, appends that are to be passed on, and reads", async () => {
     const { ids } = await started();
-    const names = ids.map((id) => `by-${id}`);
     for (const id of ids) {
       const made = await cluster.api(id).create(`by-${id}`);
       expect([id, made.status]).toEqual([id, 201]);
       expect(made.body["members"]).toEqual({ voters: ids, observers: [] });
     }
-    for (const name of names) {
+    for (const name of ids.map((id) => `by-${id}`)) {
       const leader = await cluster.leader(name);
       for (const id of ids) {
-        const { status, body } = await cluster.api(id).append(name, `from ${id}`, { query: "?forward=true" });
+        const { status, body } = await cluster.api(id).append(name, `from ${id}`, FORWARD);
         expect([status, (body["ack"] as { achieved: string }).achieved]).toEqual([200, "quorum"]);
       }
       await cluster.agrees(name, ids.map((id) => `from ${id}`));
       for (const id of cluster.followers(leader)) {
         const refused = await cluster.api(id).append(name, "x");
         const { leader: named, leaderUrl } = await expectProblem(refused, { status: 421, code: "not-leader" });
-        expect([named, leaderUrl, refused.headers.get("millrace-leader")]).toEqual([
-          leader,
-          cluster.node(leader).url,
-          cluster.node(leader).url,
-        ]);
+        const { url } = cluster.node(leader);
+        expect([named, leaderUrl, refused.headers.get("millrace-leader")]).toEqual([leader, url, url]);
       }
     }
+  });
+
+  test("go on without their leader, and what it missed reaches it when it is back", async () => {
+    await started();
+    await cluster.api("a").create("log");
+    const first = await cluster.leader("log");
+    await cluster.api(first).append("log", "one");
+    const { epoch } = await cluster.status(first, "log");
+    await cluster.close(first);
+    const second = await cluster.leader("log");
+    expect((await cluster.status(second, "log")).epoch).toBeGreaterThan(epoch);
+    const appended = await cluster.api(second).append("log", "two");
+    expect(appended.body["ack"]).toEqual({ requested: "quorum", achieved: "quorum", copies: 2, synced: 2 });
+    expect((await cluster.api(second).create("made-meanwhile")).status).toBe(201);
+    await cluster.startNode(first);
+    await cluster.agrees("log", ["one", "two"]);
+    await cluster.leader("made-meanwhile");
+    await cluster.agrees("made-meanwhile", []);
+    const readiness = await cluster.api(first).call("GET", "/readyz");
+    expect([readiness.status, readiness.body["status"]]).toEqual([200, "ready"]);
+  });
+
+  test("answer what was achieved, and what was not in time", async () => {
+    await started();
+    await cluster.api("a").create("log", { allowUnsynced: true });
+    await cluster.api("a").create("strict");
+    const leader = await cluster.leader("log");
+    const all = await cluster.api(leader).append("log", "to all", { query: "?ack=all" });
+    expect(all.body["ack"]).toEqual({ requested: "all", achieved: "all", copies: 3, synced: 3 });
+    const [down] = cluster.followers(leader);
+    await cluster.close(down!);
+    const quorum = await cluster.api(leader).append("log", "to most", { query: "?sync=false" });
+    expect(quorum.body["ack"]).toMatchObject({ requested: "quorum", achieved: "quorum", copies: 2 });
+    const late = await cluster.api(leader).append("log", "to all again", { query: "?ack=all" });
+    await expectProblem(late, { status: 504, code: "append-timeout", retryable: true, sideEffects: "possible" });
+    // It was committed all the same.
+    await cluster.agrees("log", ["to all", "to most", "to all again"]);
+    const strict = await cluster.leader("strict");
+    const unsynced = await cluster.api(strict).append("strict", "x", { query: "?sync=false" });
+    await expectProblem(unsynced, { status: 409, code: "sync-required" });
+    const [last] = cluster.followers(leader);
+    await cluster.close(last!);
+    const alone = await cluster.api(leader).append("log", "to one", { query: "?ack=leader" });
+    // Whoever hears no majority leads no more: before that the answer is of the leader alone.
+    expect([200, 503]).toContain(alone.status);
+    await eventually("the leader alone steps down", async () => {
+      return (await cluster.status(leader, "log")).role === "leader" ? undefined : true;
+    });
+    await expectProblem(await cluster.api(leader).append("log", "x"), {
+      status: 503,
+      code: "no-leader",
+      retryable: true,
+    });
+    expect((await cluster.api(leader).call("GET", "/readyz")).status).toBe(503);
+  });
+
+  test("agree that a channel is gone, and that one of the same name is another one", async () => {
+    const { ids } = await started();
+    const { incarnation } = (await cluster.api("b").create("log")).body;
+    await cluster.leader("log");
+    await cluster.api("c").append("log", "old", FORWARD);
+    await cluster.close("a");
+    await cluster.leader("_catalogue");
+    expect((await fetch(`${cluster.api("b").url}/v1/channels/log`, { method: "DELETE" })).status).toBe(204);
+    await eventually("c knows too", async () => (await cluster.api("c").status("log")).status === 404 || undefined);
+    const again = await cluster.api("c").create("log");
+    expect([again.status, again.body["incarnation"] === incarnation]).toEqual([201, false]);
+    await cluster.leader("log");
+    await cluster.api("b").append("log", "new", FORWARD);
+    await cluster.startNode("a");
+    await cluster.agrees("log", ["new"]);
+    for (const id of ids) {
+      expect((await cluster.status(id, "log")).incarnation).toBe(String(again.body["incarnation"]));
+      await eventually(`the old log is gone at ${id}`, async () => {
+        return (await readdir(join(cluster.data(id), "channels"))).includes(String(incarnation)) ? undefined : true;
+      });
+    }
+  });
+
+  test("create once what is asked for everywhere at once, and delete once", async () => {
+    const { ids } = await started();
+    const made = await Promise.all([...ids, ...ids].map((id) => cluster.api(id).create("once")));
+    expect(made.map(({ status }) => status).sort()).toEqual([200, 200, 200, 200, 200, 201]);
+    expect(new Set(made.map(({ body }) => body["incarnation"])).size).toBe(1);
+    const other = await cluster.api("b").create("once", { limits: { entryBytesMax: 7 } });
+    await expectProblem(other, { status: 409, code: "channel-exists" });
+    await expectProblem(await cluster.api("a").create("never", { voters: ["a", "z"] }), {
+      status: 422,
+      code: "bad-request",
+    });
+    const gone = await Promise.all(
+      ids.map((id) => fetch(`${cluster.api(id).url}/v1/channels/once`, { method: "DELETE" })),
+    );
+    expect(gone.map(({ status }) => status).filter((status) => status !== 204 && status !== 404)).toEqual([]);
+  });
+
+  test("keep a channel on those that are asked for; the others say where it is, and pass on", async () => {
+    await started();
+    const made = await cluster.api("c").create("two", { voters: ["a", "b"] });
+    expect([made.status, made.body["members"]]).toEqual([201, { voters: ["a", "b"], observers: [] }]);
+    await eventually("a leader", async () => (await cluster.status("a", "two")).leader ?? undefined);
+    const refused = await cluster.api("c").append("two", "x");
+    const { nodes, leaderUrl } = await expectProblem(refused, { status: 421, code: "not-member" });
+    expect(nodes).toEqual(["a", "b"]);
+    expect([cluster.node("a").url, cluster.node("b").url]).toContain(String(leaderUrl));
+    expect((await cluster.api("c").append("two", "passed on", FORWARD)).status).toBe(200);
+    expect(await cluster.payloads("a", "two")).toEqual(["passed on"]);
+    const listed = (await cluster.api("c").call<{ channels: { name: string }[] }>("GET", "/v1/channels")).body.channels;
+    expect(listed.map(({ name }) => name)).toEqual(["two"]);
+    const single = await cluster.api("a").create("one", { voters: 1 });
+    expect((single.body["members"] as { voters: string[] }).voters).toHaveLength(1);
   });
 });
