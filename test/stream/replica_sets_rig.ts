@@ -78,10 +78,13 @@ export class ReplicaRig {
   readonly nodes = new Map<string, RigNode>();
   /** Told of every message that is on its way; false drops it. */
   onMessage: (from: string, to: string, message: MemberMessage) => boolean = () => true;
+  /** How long the next message is on its way; messages overtake each other where it differs. */
+  delayMs: () => number = () => 1;
   readonly #options: RigOptions;
   readonly #environment: Environment;
   readonly #disks = new Map<string, Disks>();
   readonly #cut = new Set<string>();
+  readonly #muted = new Set<string>();
   #beating = true;
 
   constructor(options: RigOptions = {}) {
@@ -150,6 +153,15 @@ export class ReplicaRig {
     this.#cut.add(pairOf(one, other));
     this.nodes.get(one)?.sets.lost(other);
     this.nodes.get(other)?.sets.lost(one);
+  }
+
+  /** Nothing comes through between two nodes, and neither is told. */
+  mute(one: string, other: string): void {
+    this.#muted.add(pairOf(one, other));
+  }
+
+  unmute(): void {
+    this.#muted.clear();
   }
 
   /** Cuts `id` off from all others. */
@@ -227,8 +239,8 @@ export class ReplicaRig {
     const [sender, receiver] = [this.nodes.get(from), this.nodes.get(to)];
     const isThere = () => !this.#isCut(from, to) && this.nodes.get(from) === sender && this.nodes.get(to) === receiver;
     const carry = (message: MemberMessage) => {
-      if (!this.onMessage(from, to, message)) return;
-      this.clock.schedule(1, () => {
+      if (!this.onMessage(from, to, message) || this.#muted.has(pairOf(from, to))) return;
+      this.clock.schedule(this.delayMs(), () => {
         if (isThere()) receiver!.sets.receive(from, structuredClone(message));
       });
     };
@@ -252,7 +264,9 @@ export class ReplicaRig {
   #beat(): void {
     if (!this.#beating) return;
     for (const { id, sets } of this.nodes.values()) {
-      for (const other of this.nodes.keys()) if (other !== id && !this.#isCut(id, other)) sets.heard(other);
+      for (const other of this.nodes.keys()) {
+        if (other !== id && !this.#isCut(id, other) && !this.#muted.has(pairOf(id, other))) sets.heard(other);
+      }
     }
     this.clock.schedule(HEARTBEAT_MS, () => this.#beat());
   }
