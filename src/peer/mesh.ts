@@ -79,6 +79,7 @@ export class Mesh {
   readonly #closed = new AbortController();
   readonly #accepted = new Set<Promise<void>>();
   #dialing: Promise<void>[] = [];
+  #isStarted = false;
 
   constructor(options: MeshOptions) {
     this.#options = options;
@@ -91,8 +92,24 @@ export class Mesh {
 
   /** Begins to dial. Harmless when repeated. */
   start(): void {
-    if (this.#dialing.length > 0) return;
+    if (this.#isStarted) return;
+    this.#isStarted = true;
     this.#dialing = [...this.#slots.values()].map((slot) => this.#keep(slot));
+  }
+
+  /** Takes one more peer, and dials it once the mesh has started. PeerError `id-in-use` where it is known by another address. */
+  add({ id, url }: PeerAddress): void {
+    const known = this.#slots.get(id);
+    if (known?.url === url) return;
+    if (known || id === this.#ownId) {
+      throw new PeerError(
+        "id-in-use",
+        `node ${id} is known ${known?.url === undefined ? "already" : `as ${known.url}`}`,
+      );
+    }
+    const slot = new PeerSlot(id, url);
+    this.#slots.set(id, slot);
+    if (this.#isStarted) this.#dialing.push(this.#keep(slot));
   }
 
   /** Says goodbye to all and ends every wait. Harmless when repeated. */

@@ -163,6 +163,16 @@ interface PeersConfig {
 /** Schemes of addresses that are reached over TLS. */
 const SECURE_SCHEMES = ["https:", "tls:", "quic:"];
 
+/** Why a node with `config` cannot have `peer` as one of its own, if it cannot. */
+export function peerFault(
+  config: PeersConfig,
+  peer: { readonly id: string; readonly url: string },
+): string | undefined {
+  let fault: string | undefined;
+  checkPeers({ ...config, peers: [peer] }, (_path, message) => fault ??= message);
+  return fault;
+}
+
 function checkPeers(
   { nodeId, tlsCert, ca, peers }: PeersConfig,
   refuse: (path: string, message: string) => void,

@@ -7,12 +7,14 @@ import type { Session } from "../net/session.ts";
 import type { ClientIdentity } from "../net/tls_identity.ts";
 import { dialPeer } from "../peer/dial_peer.node.ts";
 import { type DialedSession, Mesh, type PeerAddress } from "../peer/mesh.ts";
+import { PeerError } from "../peer/peer_error.ts";
 import type { Replication } from "../peer/replication.ts";
 import type { PeerIdentity } from "../peer/peer_identity.ts";
 import type { PeerList } from "../schema/api.ts";
-import type { NodeConfig } from "../schema/config.ts";
+import { type NodeConfig, peerFault } from "../schema/config.ts";
 import type { NodeEvents } from "./node_events.ts";
 import type { Listeners } from "./listeners.ts";
+import { Refusal } from "./refusal.ts";
 import type { TlsFiles } from "./tls_files.node.ts";
 
 const logger = getLogger(["millrace", "peer"]);
@@ -72,6 +74,19 @@ export class Cluster {
     const url = this.mesh.peers().find(({ id }) => id === nodeId)?.url ?? peers.find(({ id }) => id === nodeId)?.url;
     if (url !== undefined && url !== null && /^https?:/.test(url)) return url;
     return nodeId === ownId ? listeners().http.url : null;
+  }
+
+  /** Takes one more peer; it is forgotten when the node ends. @throws Refusal `bad-member` */
+  add(peer: PeerAddress): void {
+    const { config, nodeId } = this.#options;
+    const fault = peerFault({ ...config, nodeId }, peer);
+    if (fault !== undefined) throw new Refusal("bad-member", fault);
+    try {
+      this.mesh.add(peer);
+    } catch (error) {
+      if (error instanceof PeerError) throw new Refusal("bad-member", error.message, {}, { cause: error });
+      throw error;
+    }
   }
 
   list(): PeerList {

@@ -127,6 +127,12 @@ export class MillraceNode {
     return [...nodes.flat(), ...sessions.replicas(channel)];
   }
 
+  /** Takes one more peer, until the node ends: its configuration is to name it too. @throws Refusal `bad-member` */
+  addPeer(peer: { id: string; url: string }): PeerList {
+    this.#cluster.add(peer);
+    return this.peers();
+  }
+
   /** What happens from now on between this node and its peers, and in the replica sets of its channels. */
   events(signal?: AbortSignal): AsyncGenerator<Heard<NodeEvent>, void, undefined> {
     return this.#events.from(signal);

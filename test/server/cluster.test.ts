@@ -4,9 +4,10 @@ import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { freePort } from "../peer/node_files.node.ts";
+import { flipBitInSegment } from "../process/flipped_bit.ts";
 import { eventually } from "../process/waiting.ts";
 import { type RunningNode, Workbench } from "../process/workbench.ts";
-import { Api, expectProblem } from "../routes/api.ts";
+import { Api, expectProblem, NDJSON } from "../routes/api.ts";
 
 const bench = new Workbench();
 afterAll(() => bench.clear());
@@ -26,25 +27,39 @@ interface Status {
 
 /** Nodes that know each other from the start. */
 class TestCluster {
-  readonly #peers: { id: string; url: string; data: string }[];
+  readonly #isAlone: boolean;
+  readonly #peers: { id: string; url: string; data: string }[] = [];
   readonly #running = new Map<string, RunningNode>();
 
-  static async start(ids: readonly string[]): Promise<TestCluster> {
-    const peers = await Promise.all(ids.map(async (id) => {
-      return { id, url: `http://127.0.0.1:${await freePort()}`, data: await bench.directory() };
-    }));
-    const cluster = new TestCluster(peers);
+  /** `isAlone`: the first knows of no others until it is told. */
+  static async start(ids: readonly string[], { isAlone = false } = {}): Promise<TestCluster> {
+    const cluster = new TestCluster(isAlone);
+    for (const id of ids) await cluster.#addPeer(id);
     await Promise.all(ids.map((id) => cluster.startNode(id)));
     return cluster;
   }
 
-  private constructor(peers: { id: string; url: string; data: string }[]) {
-    this.#peers = peers;
+  private constructor(isAlone: boolean) {
+    this.#isAlone = isAlone;
+  }
+
+  /** Starts one more node, which knows of those that there are; answers its address. */
+  async grow(id: string): Promise<string> {
+    const { url } = await this.#addPeer(id);
+    await this.startNode(id);
+    return url;
+  }
+
+  async #addPeer(id: string) {
+    const peer = { id, url: `http://127.0.0.1:${await freePort()}`, data: await bench.directory() };
+    this.#peers.push(peer);
+    return peer;
   }
 
   async startNode(id: string): Promise<void> {
     const { url, data } = this.#peers.find((peer) => peer.id === id)!;
-    const peers = this.#peers.map((peer) => ({ id: peer.id, url: peer.url }));
+    const isAlone = this.#isAlone && this.#peers.length === 1;
+    const peers = isAlone ? [] : this.#peers.map((peer) => ({ id: peer.id, url: peer.url }));
     const port = Number(new URL(url).port);
     const limits = { appendTimeoutMs: 2_000 };
     const running = await bench.node({ nodeId: id, data, port, peers, transports: ["websocket"], limits });
@@ -258,5 +273,178 @@ describe("three nodes", () => {
     expect(listed.map(({ name }) => name)).toEqual(["two"]);
     const single = await cluster.api("a").create("one", { voters: 1 });
     expect((single.body["members"] as { voters: string[] }).voters).toHaveLength(1);
+  });
+});
+
+describe("a replica set", () => {
+  test("is handed over to whom it is asked for, on any node, and left by a node that drains", async () => {
+    const { ids } = await started();
+    await cluster.api("a").create("log");
+    for (const nodeId of ids) {
+      await cluster.leader("log");
+      const asked = ids[(ids.indexOf(nodeId) + 1) % 3]!;
+      const answer = await post(cluster.api(asked), "/v1/channels/log/leader", { nodeId });
+      expect([nodeId, answer.status, answer.body["leader"]]).toEqual([nodeId, 200, nodeId]);
+      expect(await cluster.leader("log")).toBe(nodeId);
+    }
+    await expectProblem(await post(cluster.api("a"), "/v1/channels/log/leader", { nodeId: "z" }), {
+      status: 409,
+      code: "bad-member",
+    });
+    const drained = await post(cluster.api("c"), "/v1/node/drain");
+    expect([drained.status, drained.body["handedOver"], drained.body["kept"]]).toEqual([
+      200,
+      expect.arrayContaining(["log"]),
+      [],
+    ]);
+    expect(await cluster.leader("log")).not.toBe("c");
+    expect((await cluster.api("c").call("GET", "/readyz")).body).toEqual({ status: "draining" });
+    // Asked to lead, it hands that over as well.
+    await post(cluster.api("a"), "/v1/channels/log/leader", { nodeId: "c" });
+    await eventually("another leader", async () => (await cluster.leader("log")) !== "c" || undefined);
+  });
+
+  test("loses a member and gets one, which has all before it votes", async () => {
+    await started();
+    await cluster.api("a").create("log", { voters: ["a", "b"] });
+    await eventually("a leader", async () => (await cluster.status("a", "log")).leader ?? undefined);
+    await cluster.api("c").append("log", "one", FORWARD);
+    const leader = (await cluster.status("a", "log")).leader!;
+    const added = await post(cluster.api(leader), "/v1/channels/log/members", { add: "c" });
+    expect([added.status, added.body["members"]]).toEqual([200, { voters: ["a", "b", "c"], observers: [] }]);
+    await cluster.agrees("log", ["one"]);
+    await eventually("c is sound", async () => (await cluster.status("c", "log")).doubtful ? undefined : true);
+    const other = leader === "a" ? "b" : "a";
+    const observing = await post(cluster.api(other), "/v1/channels/log/members", { observe: other });
+    expect(observing.body["members"]).toEqual({ voters: [leader, "c"].sort(), observers: [other] });
+    const removed = await post(cluster.api("c"), "/v1/channels/log/members", { remove: other });
+    expect(removed.body["members"]).toEqual({ voters: [leader, "c"].sort(), observers: [] });
+    await cluster.api("c").append("log", "two", FORWARD);
+    const turnedAway = await eventually(`${other} has left`, async () => {
+      const answer = await cluster.api(other).read("log");
+      return answer.status === 200 ? undefined : answer;
+    });
+    await expectProblem(turnedAway, { status: 421, code: "not-member" });
+    await expectProblem(await post(cluster.api(leader), "/v1/channels/log/members", { remove: leader }), {
+      status: 409,
+      code: "bad-member",
+    });
+    const wrong = await post(cluster.api(leader), "/v1/channels/log/members", { add: "a", remove: "b" });
+    await expectProblem(wrong, { status: 422, code: "bad-request" });
+    const back = await post(cluster.api("c"), "/v1/channels/log/members", { add: other });
+    expect(back.body["members"]).toEqual({ voters: ["a", "b", "c"], observers: [] });
+    await cluster.agrees("log", ["one", "two"]);
+  });
+
+  test("tells what happens in it, and shows its nodes as replicas", async () => {
+    await started();
+    const heard: Record<string, unknown>[] = [];
+    const listening = (async () => {
+      for await (const each of cluster.node("a").node.events()) if ("value" in each) heard.push({ ...each.value });
+    })();
+    await cluster.api("a").create("log");
+    const leader = await cluster.leader("log");
+    await cluster.api(leader).append("log", "x", { query: "?ack=all" });
+    const { replicas } = await cluster.status(leader, "log");
+    expect(replicas.map(({ id, kind, state, lagEntries }) => [id, kind, state, lagEntries])).toEqual(
+      cluster.followers(leader).map((id) => [id, "node", "streaming", 0]),
+    );
+    const all = (await cluster.api(leader).call<{ replicas: { channel: string }[] }>("GET", "/v1/replicas")).body;
+    expect(all.replicas.filter(({ channel }) => channel === "log")).toHaveLength(2);
+    expect(heard).toContainEqual(expect.objectContaining({ event: "leaderChanged", channel: "log", leader }));
+    await cluster.close("a");
+    await listening;
+  });
+});
+
+describe("a node whose disk was replaced", () => {
+  test("gets everything from the others, and is counted again after that", async () => {
+    await started();
+    await cluster.api("a").create("log");
+    const leader = await cluster.leader("log");
+    await cluster.api(leader).append("log", "kept");
+    const [wiped] = cluster.followers(leader);
+    await cluster.close(wiped!);
+    await rm(cluster.data(wiped!), { recursive: true });
+    await cluster.startNode(wiped!);
+    await cluster.agrees("log", ["kept"]);
+    await eventually("it is sound", async () => (await cluster.status(wiped!, "log")).doubtful ? undefined : true);
+    await cluster.close(leader);
+    await cluster.leader("log");
+    expect((await cluster.api(wiped!).append("log", "after", FORWARD)).status).toBe(200);
+    await cluster.agrees("log", ["kept", "after"]);
+  });
+
+  test("or of which one log was lost, or damaged, gets that one", async () => {
+    await started();
+    const { incarnation } = (await cluster.api("a").create("log")).body;
+    const leader = await cluster.leader("log");
+    const lines = Array.from({ length: 2000 }, (_, index) => `${index}`.padEnd(600, "."));
+    await cluster.api(leader).append("log", lines.join("\n"), { type: NDJSON, query: "?ack=all" });
+    const read = async (id: string) => {
+      const { status, body } = await cluster.api(id).read("log", "?limit=5000&maxBytes=10000000");
+      return status === 200 ? body.entries.map(({ payload }) => payload) : [];
+    };
+    const [damaged, lost] = cluster.followers(leader) as [string, string];
+    for (const id of [damaged, lost]) await cluster.close(id);
+    const directoryOf = (id: string) => join(cluster.data(id), "channels", String(incarnation));
+    await flipBitInSegment(directoryOf(damaged));
+    await rm(join(directoryOf(damaged), "clean"));
+    await rm(directoryOf(lost), { recursive: true });
+    // Nobody but the leader has all: with one of the others in doubt there is no majority, with both there are all.
+    for (const id of [damaged, lost]) await cluster.startNode(id);
+    await eventually("all is at the one that had lost it", async () => (await read(lost)).length === 2000 || undefined);
+    await eventually("and at the other", async () => (await read(damaged)).length === 2000 || undefined);
+    expect(await read(damaged)).toEqual(lines);
+    const names = await readdir(join(cluster.data(damaged), "channels"));
+    expect(names).toContain(`${incarnation}.aside-1`);
+    await cluster.close(leader);
+    await eventually("both are counted again", async () => {
+      return (await cluster.api(damaged).append("log", "after", FORWARD)).status === 200 || undefined;
+    }, 10_000);
+  });
+});
+
+describe("a node that was alone", () => {
+  test("grows to three without a pause, its catalogue and its channels with it", async () => {
+    cluster = await TestCluster.start(["a"], { isAlone: true });
+    await cluster.api("a").create("log");
+    await cluster.api("a").append("log", "one");
+    for (const id of ["b", "c"]) {
+      const others = cluster.ids;
+      const url = await cluster.grow(id);
+      for (const other of others) {
+        expect((await post(cluster.api(other), "/v1/peers", { id, url })).status).toBe(200);
+      }
+    }
+    await eventually("sessions with both", () => {
+      return cluster.node("a").node.peers().peers.filter(({ state }) => state === "connected").length === 2 ||
+        undefined;
+    });
+    for (const name of ["_catalogue", "log"]) {
+      for (const id of ["b", "c"]) {
+        const added = await eventually(`${id} votes on ${name}`, async () => {
+          const answer = await post(cluster.api("a"), `/v1/channels/${name}/members`, { add: id });
+          return answer.status === 200 ? answer : undefined;
+        });
+        expect((added.body["members"] as { voters: string[] }).voters).toContain(id);
+        expect((await cluster.api("a").append("log", `with ${id} on ${name}`)).status).toBe(200);
+      }
+    }
+    const payloads = [
+      "one",
+      ...["_catalogue", "log"].flatMap((name) => ["b", "c"].map((id) => `with ${id} on ${name}`)),
+    ];
+    await cluster.agrees("log", payloads);
+    await eventually("all are sound", async () => {
+      const statuses = await Promise.all(["a", "b", "c"].map((id) => cluster.status(id, "log")));
+      return statuses.every(({ doubtful }) => !doubtful) || undefined;
+    });
+    await cluster.close("a");
+    await cluster.leader("log");
+    expect((await cluster.api("b").create("later")).status).toBe(201);
+    expect((await cluster.api("c").append("log", "without a", FORWARD)).status).toBe(200);
+    await cluster.startNode("a");
+    await cluster.agrees("log", [...payloads, "without a"]);
   });
 });
