@@ -18,8 +18,11 @@ const ENTRY_BYTES_MAX = 64 << 20;
 const FALLBACKS_MAX = 8;
 
 export interface OpenReplicaOptions {
-  /** HTTP address of the node; default: where the page came from. */
-  readonly url?: string;
+  /**
+   * HTTP address of the node; default: where the page came from. Of several nodes of a cluster the first that is reached feeds
+   * this copy, and when it is lost another one goes on where the copy ends.
+   */
+  readonly url?: string | readonly string[];
   readonly channel: string;
   /** Capability token, if the node asks for one. */
   readonly token?: string;

@@ -14,7 +14,7 @@ export async function status(channel: string | undefined, options: StatusOptions
     const node = await client.json<NodeStatus>("/v1/node");
     return options.json ? await printJson(node) : await showNode(node);
   }
-  let shown = await client.json<ChannelStatus & { leaderUrl?: string | null }>(channelPath(channel));
+  let shown = await client.json<ChannelStatus>(channelPath(channel));
   const isElsewhere = options.follow && shown.role !== "leader" && client.follow(shown.leaderUrl);
   if (isElsewhere) shown = await client.json(channelPath(channel));
   return options.json ? await printJson(shown) : await showChannel(shown);
@@ -29,8 +29,16 @@ async function showNode(node: NodeStatus): Promise<void> {
 
 async function showChannel(channel: ChannelStatus): Promise<void> {
   const { name, incarnation, role, epoch, firstSeq, commit, bytes, chain, damage, fenced, replicas } = channel;
-  await print(`${name} (${incarnation}): ${role} in epoch ${epoch}\n`);
+  const { leader, members: { voters, observers }, doubtful } = channel;
+  const leads = role === "leader" ? "" : `, ${leader === null ? "nobody leads" : `${leader} leads`}`;
+  await print(`${name} (${incarnation}): ${role} in epoch ${epoch}${leads}\n`);
   await print(`entries ${firstSeq} to ${commit}, ${bytes} bytes, chain ${chain}\n`);
+  if (voters.length > 1 || observers.length > 0) {
+    const own = role === "leader" ? ` (this is ${leader})` : "";
+    const watching = observers.length > 0 ? `, observers ${observers.join(", ")}` : "";
+    await print(`voters ${voters.join(", ")}${watching}${own}\n`);
+  }
+  if (doubtful) await print("DOUBTFUL: this copy may lack entries; it counts again once it has caught up\n");
   if (damage) await print(`DAMAGED from entry ${damage.seq} on: ${damage.place}: ${damage.reason}\n`);
   if (fenced !== null) await print(`FENCED: ${fenced}\n`);
   const rows = replicas.map((each) => [

@@ -98,6 +98,31 @@ describe("millrace channels and status in a cluster", () => {
     const [followed, own] = await Promise.all([at(), at("--no-follow")]);
     expect([followed, own].map(({ out }) => summary(out)["role"])).toEqual(["leader", "replica"]);
   });
+
+  test("status of a channel says for people who leads, and who belongs to it", async () => {
+    const known = {
+      ...{
+        name: "log",
+        incarnation: "I",
+        role: "replica",
+        epoch: 3,
+        leader: "b",
+        leaderUrl: null,
+        firstSeq: 1,
+        commit: 9,
+      },
+      ...{ bytes: 90, chain: "00ff", damage: null, fenced: null, doubtful: true, replicas: [] },
+      members: { voters: ["a", "b", "c"], observers: ["d"] },
+    };
+    const node = await fake(() => ({ status: 200, body: known }));
+    const { code, out } = await run(["status", "log", "--url", node.url]);
+    expect([code, out.split("\n").slice(0, 4)]).toEqual([0, [
+      "log (I): replica in epoch 3, b leads",
+      "entries 1 to 9, 90 bytes, chain 00ff",
+      "voters a, b, c, observers d",
+      "DOUBTFUL: this copy may lack entries; it counts again once it has caught up",
+    ]]);
+  });
 });
 
 describe("the leader that a node names", () => {
