@@ -344,6 +344,8 @@ export class Member {
   }
 
   #appendOwn(): undefined {
+    // Where a write has failed since, the machine hears of it next, and takes its entry back.
+    if (!this.#watch.isIntact) return this.#appender.clear();
     try {
       this.#appender.release();
     } catch (error) {
@@ -392,7 +394,7 @@ export class Member {
     this.#appender.clear();
     this.#effects = [];
     if (this.#leadership) this.#endLeadership();
-    this.commit.failWaiters(reason);
+    this.commit.fail(reason);
     this.#ended.resolve();
   }
 }

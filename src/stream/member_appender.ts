@@ -61,7 +61,7 @@ export class MemberAppender {
   }
 
   /** Forgets what is held: it will not be appended. */
-  clear(): void {
+  clear(): undefined {
     this.#held = [];
   }
 

@@ -8,6 +8,8 @@ export const TURNS_MAX = 16;
 
 export class PeerLink {
   readonly port: PeerPort;
+  /** Whether all members have heard of the session. */
+  isIntroduced = false;
   #takenCount = 0;
   #waiting: (() => void)[] = [];
 

@@ -18,6 +18,10 @@ import { MemberError } from "./member_error.ts";
 import { endBefore, firstRecord, isSound, type KeptRecords } from "./member_record.ts";
 import { PeerLink } from "./peer_link.ts";
 
+/** Members that hear of a new session together, and the time until the next ones do: 100,000 of them a second. */
+const INTRODUCED_MAX = 500;
+const INTRODUCE_MS = 5;
+
 export interface ReplicaSetsOptions {
   readonly nodeId: string;
   readonly environment: Environment;
@@ -109,9 +113,10 @@ export class ReplicaSets {
   /** There is a (new) session with a peer; it takes the place of the one before. */
   connected(port: PeerPort): void {
     if (this.#closing) return;
-    this.#links.set(port.peerId, new PeerLink(port));
+    const link = new PeerLink(port);
+    this.#links.set(port.peerId, link);
     this.#liveness.connected(port.peerId, this.#nowMs);
-    for (const member of this.#members.values()) member.peerUp(port.peerId, true);
+    this.#introduce(link);
     this.#lookLater();
   }
 
@@ -125,7 +130,9 @@ export class ReplicaSets {
   /** A heartbeat came. */
   heard(peerId: string): void {
     if (!this.#liveness.heard(peerId, this.#nowMs)) return;
-    for (const member of this.#members.values()) member.peerUp(peerId, false);
+    const link = this.#links.get(peerId)!;
+    if (!link.isIntroduced) this.#introduce(link);
+    else for (const member of this.#members.values()) member.peerUp(peerId, false);
     this.#lookLater();
   }
 
@@ -210,6 +217,23 @@ export class ReplicaSets {
 
   get #nowMs(): number {
     return this.#options.environment.clock.monotonic();
+  }
+
+  /**
+   * Tells all members of a new session, some at a time: each may have something to say to the peer, and what waits to be sent to
+   * it is bounded.
+   */
+  #introduce(link: PeerLink): void {
+    const { peerId } = link.port;
+    const members = [...this.#members.values()];
+    const introduceFrom = (start: number): void => {
+      if (this.#links.get(peerId) !== link || !this.#liveness.isUp(peerId) || this.#closing) return;
+      const end = start + INTRODUCED_MAX;
+      for (const member of members.slice(start, end)) member.peerUp(peerId, true);
+      if (end >= members.length) link.isIntroduced = true;
+      else this.#options.environment.clock.schedule(INTRODUCE_MS, () => introduceFrom(end));
+    };
+    introduceFrom(0);
   }
 
   /** Looks after silent peers when the first of them may be one; one timer for all. */

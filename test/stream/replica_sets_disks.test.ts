@@ -73,6 +73,30 @@ describe("a leader's disk", () => {
     });
   });
 
+  test("that fails while an entry of its own waits to be kept ends the leadership, and the member goes on", async () => {
+    await onDisks(async (rig, disks) => {
+      const leader = await rig.leader();
+      await rig.append(leader, "kept");
+      const release = leader.records.hold();
+      const [other] = rig.others(leader);
+      const voters = [leader.id, other!.id].sort();
+      const changing = leader.member.change({ voters, observers: [] }).then(() => "done", ({ code }) => code);
+      await rig.until(() => leader.records.waitingCount > 0);
+      // What is appended meanwhile lines up behind the entry of the change.
+      const { epoch, lastSeq: seq } = leader.member.append(framesOf("behind"));
+      expect(seq).toBe(leader.log.tail.nextSeq + 1);
+      const behind = leader.member.achieved({ epoch, seq }, ALL).then(() => "done", ({ code }) => code);
+      disks.get(leader.id)!.failNext("write", new StoreError("disk-full", "no room"));
+      release();
+      expect([await rig.during(changing), await rig.during(behind)]).toEqual(["lost-leadership", "lost-leadership"]);
+      const next = await rig.leader();
+      await rig.append(next, "new");
+      await rig.until(() => rig.others(next).every((each) => isSame(each, next)));
+      expect(await textsOf(next.log)).toEqual(["kept", "new"]);
+      expect(leader.member.membership.voters).toEqual(["a", "b", "c"]);
+    });
+  });
+
   test("whose fsync fails makes it doubtful and idle; the others go on without it", async () => {
     await onDisks(async (rig, disks) => {
       const leader = await rig.leader();

@@ -1,6 +1,13 @@
 // The driver of replica sets on links that are silent, slow, or bring things twice and in another order.
 
 import { describe, expect, test } from "bun:test";
+import type { PeerPort } from "../../src/core/peer_port.ts";
+import type { MemberMessage } from "../../src/core/replica_set.ts";
+import { MemoryMemberStore } from "../../src/log/member_store.ts";
+import { MemoryStore } from "../../src/log/memory_store.ts";
+import { environment } from "../../src/server/environment.node.ts";
+import type { Member } from "../../src/stream/member.ts";
+import { ReplicaSets } from "../../src/stream/replica_sets.ts";
 import { framesOf, ReplicaRig, type RigNode, type RigOptions, textsOf, TIMING } from "./replica_sets_rig.ts";
 
 async function withRig(options: RigOptions, run: (rig: ReplicaRig) => Promise<void>): Promise<void> {
@@ -149,3 +156,73 @@ describe("an observer", () => {
     });
   });
 });
+
+describe("a new session", () => {
+  test("is told to many members some at a time, so that they do not all speak at once", async () => {
+    const rig = new ReplicaRig({ ids: [] });
+    const { sets, said, port, members } = await manyMembers(rig, 1_200);
+    sets.connected(port);
+    expect(said.length).toBe(500);
+    sets.lost("b");
+    await rig.clock.pass(1_000);
+    expect(said.length).toBe(500);
+    sets.connected(port);
+    sets.connected(port);
+    await rig.clock.pass(15);
+    expect(said.length).toBe(500 + 500 + 1_200);
+    await rig.during(sets.close());
+    expect(members.every(({ role }) => role === "idle")).toBe(true);
+    await rig.close();
+  });
+
+  test("with a peer that falls silent meanwhile is told to all when it is back", async () => {
+    const rig = new ReplicaRig({ ids: [] });
+    const { sets, said, port } = await manyMembers(rig, 1_200);
+    let isLate = true;
+    const { clock } = rig;
+    const schedule = clock.schedule.bind(clock);
+    // The next members are to hear of the session after the silence was noticed.
+    clock.schedule = (delayMs, task) => schedule(delayMs === 5 && isLate ? 400 : delayMs, task);
+    sets.connected(port);
+    await clock.pass(600);
+    expect([sets.up, new Set(said).size]).toEqual([[], 500]);
+    isLate = false;
+    said.length = 0;
+    sets.heard("b");
+    await clock.pass(20);
+    expect(new Set(said).size).toBe(1_200);
+    await rig.during(sets.close());
+    await rig.close();
+  });
+});
+
+/** Members of many channels that node "a" leads, "b" being an observer. */
+async function manyMembers(rig: ReplicaRig, count: number) {
+  const { clock } = rig;
+  const store = new MemoryStore({ crc32: environment.crc32 });
+  const sets = new ReplicaSets({
+    nodeId: "a",
+    environment: { ...environment, clock },
+    members: new MemoryMemberStore(),
+    timing: TIMING,
+    entryBytesMax: 1 << 20,
+    creditBytes: 1 << 20,
+    onEvent: () => {},
+    onError: (error) => {
+      throw error;
+    },
+  });
+  const members: Member[] = [];
+  for (let index = 0; index < count; index++) {
+    const channel = `c${index}`;
+    members.push(
+      await sets.join({ channel, log: await store.open(channel), voters: ["a"], observers: ["b"], isNew: true }),
+    );
+  }
+  await rig.clock.pass(1_000);
+  expect(members.every(({ isEstablished }) => isEstablished)).toBe(true);
+  const said: string[] = [];
+  const send = ({ channel, type }: MemberMessage) => void (type === "memberState" && said.push(channel));
+  const port: PeerPort = { peerId: "b", roundTripMs: 1, phi: 10, send, sendEntries: () => Promise.resolve() };
+  return { sets, said, port, members };
+}
