@@ -9,7 +9,7 @@ import type { Damage, Recovery } from "./log_store.ts";
 import { decodeCleanMarker } from "./clean_marker.ts";
 import { scanSegment } from "./frame_scan.ts";
 import { UNSYNCED_BYTES_MAX } from "./log_context.ts";
-import { Segment } from "./segment.ts";
+import { DamageFound, Segment } from "./segment.ts";
 import type { LogFiles } from "./segment.ts";
 import { CLEAN_NAME, decodeSegmentHeader, firstSeqOfName, MARK_NAME, SEGMENT_HEADER_BYTES } from "./segment_format.ts";
 import { readSmallFile } from "./small_file.ts";
@@ -64,18 +64,27 @@ async function recoverFromFiles(log: LogFiles, names: readonly string[]): Promis
   const owner = { directory: log.directory, idHash: log.idHash, crc32: environment.crc32 };
   const mark = names.includes(MARK_NAME) ? await readMark(disk, owner) : undefined;
   const found = await readHeaders(log, firstSeqsOf(names), mark);
-  const last = found.segments[found.segments.length - 1];
-  if (!last) return emptyLog(log, { mark, damage: found.damage, isNew: names.length === 0 });
-  const epochStarts = await sealedEpochStarts(found.segments);
-  const scan = await scanLast(log, last, { mark, isSealed: found.damage !== undefined });
+  if (found.segments.length === 0) return emptyLog(log, { mark, damage: found.damage, isNew: names.length === 0 });
+  const { segments, epochStarts } = await sealedEpochStarts(found.segments);
+  const last = segments[segments.length - 1]!;
+  const next = found.segments[segments.length];
+  const scan = await scanLast(log, last, { mark, isSealed: found.damage !== undefined || next !== undefined });
   epochStarts.push(...last.index!.epochStarts);
   return {
     tail: scan.tail,
-    segments: found.segments,
+    segments,
     epochStarts,
     recovery: { clean: false, scannedBytes: last.byteLength, tornBytes: scan.tornBytes },
-    damage: lowerOf(found.damage, scan.damage),
+    damage: lowerOf(found.damage, scan.damage ?? (next && missingBefore(next, scan.tail))),
   };
+}
+
+/** What follows a sealed segment that ends too early, though with a whole entry. */
+function missingBefore(next: Segment, { nextSeq, epoch }: LogTail): Damage {
+  const reason = `the segment that follows entry ${
+    nextSeq - 1
+  } of epoch ${epoch} begins after one of epoch ${next.start.epoch}`;
+  return { seq: nextSeq, place: `${next.path} at 0`, reason };
 }
 
 function lowerOf(a: Damage | undefined, b: Damage | undefined): Damage | undefined {
@@ -124,14 +133,32 @@ async function readHeaders(log: LogFiles, firstSeqs: readonly number[], mark: Sy
   return { segments, damage: undefined };
 }
 
-/** Epochs that begin in sealed segments. The headers tell in which; only their indexes are read. */
-async function sealedEpochStarts(segments: readonly Segment[]): Promise<EpochStart[]> {
+/**
+ * Epochs that begin in sealed segments, and the segments that can be told about: all, or those up to the first that is damaged.
+ * The headers tell in which ones epochs begin; only the indexes of those are read.
+ */
+async function sealedEpochStarts(
+  segments: readonly Segment[],
+): Promise<{ segments: Segment[]; epochStarts: EpochStart[] }> {
   const epochStarts: EpochStart[] = [];
   for (const [index, segment] of segments.entries()) {
     const next = segments[index + 1];
-    if (next && next.start.epoch !== segment.start.epoch) epochStarts.push(...(await segment.loadIndex()).epochStarts);
+    if (!next || next.start.epoch === segment.start.epoch) continue;
+    const starts = await epochStartsIn(segment);
+    if (starts?.at(-1)?.epoch !== next.start.epoch) return { segments: segments.slice(0, index + 1), epochStarts };
+    epochStarts.push(...starts!);
   }
-  return epochStarts;
+  return { segments: [...segments], epochStarts };
+}
+
+/** Epochs that begin in `segment`; `undefined` where it is damaged. */
+async function epochStartsIn(segment: Segment): Promise<readonly EpochStart[] | undefined> {
+  try {
+    return (await segment.loadIndex()).epochStarts;
+  } catch (error) {
+    if (error instanceof DamageFound) return undefined;
+    throw error;
+  }
 }
 
 /** Verifies the last segment, cuts an unfinished write from its end, and makes sure that what is left is really on disk. */

@@ -46,7 +46,10 @@ export class Segment {
     return this.end - SEGMENT_HEADER_BYTES;
   }
 
-  /** The index: from memory, from its file, or rebuilt from the frames where the file is missing or wrong. */
+  /**
+   * The index: from memory, from its file, or rebuilt from the frames where the file is missing or wrong.
+   * @throws StoreError `damaged` where the frames it is rebuilt from are.
+   */
   async loadIndex(): Promise<SegmentIndex> {
     const { context } = this.#log;
     const known = this.index ?? context.indexes.get(this.path);
@@ -70,7 +73,12 @@ export class Segment {
       this.path,
       (file) => scanSegment({ file, from, end: this.end, crc32: environment.crc32 }),
     );
-    return scan.index;
+    const { place, index, fault } = scan;
+    // An index of a part would pass for one of the whole.
+    if (place.position !== this.end) {
+      throw new DamageFound(this.path, place, fault?.message ?? "the file ends inside an entry");
+    }
+    return index;
   }
 
   /** Writes the index file. It may fail: what it holds can be found again. */

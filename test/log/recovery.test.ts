@@ -207,6 +207,22 @@ describe("damage", () => {
     expect(await codeOf(() => log.cursor(12).read({ upTo: 20, bytesMax: 400 }))).toBe("damaged");
   });
 
+  test("a sealed segment that must tell where epochs begin and cannot is damage from there on", async () => {
+    for (const harm of ["flipped", "cut", "cut between entries", "removed"]) {
+      const rig = await openRig(undefined, { segmentBytesMax: 1000 });
+      for (let index = 0; index < 20; index++) await appendSynced(rig.log, { epoch: 1 + Math.floor(index / 6) });
+      const disk = rig.disk.kill();
+      const path = segmentPaths(disk)[1]!;
+      for (const index of disk.paths().filter((each) => each.endsWith(".idx"))) await disk.remove(index);
+      if (harm === "flipped") disk.contentOf(path).flipBit(HEADER + 3 * FRAME + 77, 3);
+      else if (harm === "removed") await disk.remove(path);
+      else disk.contentOf(path).truncate(HEADER + 3 * FRAME + (harm === "cut" ? 50 : 0));
+      const { log } = await openRig(disk, { segmentBytesMax: 1000 });
+      await expectDamage(log, harm === "removed" ? 8 : 11);
+      expect(log.epochStarts.at(-1)!.epoch).toBe(log.tail.epoch);
+    }
+  });
+
   test("a truncated or missing sealed segment is found by the reader", async () => {
     for (const harm of ["cut", "cut between entries", "removed"]) {
       const rig = await filled({ segmentBytesMax: 1000 });

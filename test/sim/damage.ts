@@ -1,5 +1,4 @@
-// What happens to a disk while nobody looks: bits flip, writes turn out to be lost or to have gone elsewhere. Only where the
-// others have everything that is damaged (Oracle.isSafeWithout), so that whatever is lost then is a bug.
+// What happens to a disk while nobody looks: bits flip, writes turn out to be lost or to have gone elsewhere.
 
 import { SECTOR_BYTES } from "../../src/log/memory_file.ts";
 import type { MemoryDisk } from "../../src/log/disk.memory.ts";

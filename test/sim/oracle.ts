@@ -85,11 +85,6 @@ export class Oracle {
     this.#replicas.delete(keyOf(channel, nodeId));
   }
 
-  /** Everything of `nodeId`'s disk is gone; it may vote again, in doubt. */
-  wiped(channel: string, nodeId: string): void {
-    this.#facts(channel).synced.delete(nodeId);
-  }
-
   observe(channel: string, nodeId: string, member: Observed): void {
     const replica = this.#replicas.get(keyOf(channel, nodeId));
     if (!replica) return;
@@ -105,24 +100,6 @@ export class Oracle {
   sent(from: string, to: string, message: MemberMessage): void {
     if (message.type !== "voteReply" || message.isPreVote || !message.isGranted || message.isDoubtful) return;
     this.#voted(message.channel, { voter: from, candidate: to, epoch: message.epoch });
-  }
-
-  /** Whether voters enough to be a majority of `voters`, none of them in `without`, hold what `nodeId` has synced and committed. */
-  isSafeWithout(
-    channel: string,
-    nodeId: string,
-    options: { voters: readonly string[]; without: readonly string[] },
-  ): boolean {
-    const { voters, without } = options;
-    const facts = this.#facts(channel);
-    const own = facts.synced.get(nodeId) ?? [];
-    const length = Math.max(own.length, facts.committed.length);
-    const others = voters.filter((id) => !without.includes(id)).filter((id) => {
-      const chains = facts.synced.get(id) ?? [];
-      if (chains.length < length) return false;
-      return length === 0 || chains[length - 1] === (own[length - 1] ?? facts.committed[length - 1]!.chain);
-    });
-    return others.length >= majorityOf(voters.length);
   }
 
   #facts(channel: string): ChannelFacts {

@@ -64,7 +64,8 @@ const CHANNEL_IDS = ["_catalogue", "01SIMULATEDCHANNEL0000000A", "01SIMULATEDCHA
 export function planOf(random: SimRandom): Plan {
   const draw = random.next();
   const voterCount = draw < 0.06 ? 1 : draw < 0.7 ? 3 : 5;
-  const spareCount = voterCount === 1 ? 0 : random.whole(0, 2);
+  const faults = faultsOf(random, voterCount);
+  const spareCount = faults.includes("membership change") ? random.whole(1, 2) : 0;
   const nodeIds = NODE_IDS.slice(0, voterCount + spareCount);
   const voters = NODE_IDS.slice(0, voterCount);
   const channelCount = random.chance(0.5) ? 1 : random.whole(2, 3);
@@ -82,15 +83,15 @@ export function planOf(random: SimRandom): Plan {
       creditBytes: random.pick([2_000, 16_000, 256_000]),
     },
     network: networkOf(random),
-    faults: faultsOf(random, voterCount),
+    faults,
     faultMs: random.pick([[20, 150], [100, 600], [300, 1_500]]),
-    calmMs: random.between(2_000, 3_000),
-    faultyMs: random.between(3_000, 9_000),
+    calmMs: random.between(200, 1_000),
+    faultyMs: random.skewed(1_500, 8_000),
     downMax: random.chance(0.7) ? minority : voterCount,
     keepShare: random.pick([0, 0.1, 0.2]),
     victims: random.some(voters, minority),
-    producersPerChannel: random.whole(1, 4),
-    thinkMs: random.pick([[0, 10], [5, 60], [20, 200]]),
+    producersPerChannel: random.whole(1, 3),
+    thinkMs: random.pick([[0, 10], [5, 80], [20, 200]]),
     payloadBytesMax,
     healsMajorityFirst: random.chance(0.5),
   };

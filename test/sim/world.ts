@@ -81,7 +81,6 @@ class World {
       ...tools,
       random: random.fork("faults"),
       network: this.#network,
-      oracle: this.#oracle,
       nodes: this.#nodes,
       plan: this.#plan,
       onViolation: this.#fail,
