@@ -1,8 +1,10 @@
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Crc32 } from "../src/core/environment.ts";
+import type { ProducerTriple } from "../src/core/producers.ts";
 import { ackLevel, appendAnswer } from "../src/schema/api.ts";
 import { channelName } from "../src/schema/channel.ts";
 import type { MillraceNode } from "../src/server/node.ts";
+import { isProducerId } from "../src/wire/producer_extension.ts";
 import { checkAppend, frameUnplaced } from "../src/wire/stamp_run.ts";
 import { mediaType, readBody } from "./body.ts";
 import { FRAMES_TYPE, framesOfLines, NDJSON_TYPE, OCTETS_TYPE } from "./entry_formats.ts";
@@ -10,7 +12,7 @@ import { Fault, validationHook } from "./problem.ts";
 import { refused } from "./responses.ts";
 
 const binary = z.string().openapi({ format: "binary" });
-const PRODUCER_HEADERS = ["producer-id", "producer-epoch", "producer-seq"];
+const PRODUCER_HEADERS = ["producer-id", "producer-epoch", "producer-seq"] as const;
 
 const flag = z.enum(["true", "false"]);
 
@@ -23,6 +25,14 @@ const request = {
   }),
   headers: z.object({
     "if-match": z.string().optional().openapi({ description: 'the expected next seq, as "<seq>"' }),
+    "producer-id": z.string().optional().openapi({
+      description: "who appends, 1 to 64 visible characters; given with both of the following, or not at all",
+    }),
+    "producer-epoch": z.string().optional().openapi({ description: "number of the producer's life, from 0" }),
+    "producer-seq": z.string().optional().openapi({
+      description:
+        "number of this append in it, from 0: sent again, it gets the first answer and Millrace-Duplicate: true",
+    }),
   }),
 };
 /** What a request says besides its body, checked at one go. */
@@ -86,14 +96,7 @@ export function appendRoutes(node: MillraceNode): OpenAPIHono {
       const allowed = `${OCTETS_TYPE}, ${NDJSON_TYPE}, ${FRAMES_TYPE}`;
       throw new Fault("unsupported-media-type", `content type is ${JSON.stringify(type)}, allowed are ${allowed}`);
     }
-    for (const header of PRODUCER_HEADERS) {
-      if (raw.headers.has(header)) {
-        throw new Fault(
-          "not-supported",
-          `${header}: this version does not remember producers, so it cannot promise exactly once`,
-        );
-      }
-    }
+    const producer = producerOf(raw.headers);
     const expectNextSeq = expectedSeq(context.req.header("if-match"));
     const body = await readBody(raw, node.config.limits.requestBodyBytesMax);
     const frames = toFrames(body, {
@@ -102,9 +105,29 @@ export function appendRoutes(node: MillraceNode): OpenAPIHono {
       crc32: node.environment.crc32,
     });
     const isSynced = checked.data.sync === "true";
-    return context.json(await channel.append({ frames, ack: checked.data.ack, isSynced, expectNextSeq }), 200);
+    const request = { frames, ack: checked.data.ack, isSynced, expectNextSeq, producer };
+    const { isDuplicate = false, ...answer } = await channel.append(request);
+    return context.json(answer, 200, isDuplicate ? { "millrace-duplicate": "true" } : {});
   });
   return app;
+}
+
+/** Who appends, by the headers. @throws Fault `bad-request` where some are missing or wrong. */
+function producerOf(headers: Headers): ProducerTriple | undefined {
+  const [id, epoch, seq] = PRODUCER_HEADERS.map((name) => headers.get(name));
+  if (id === null && epoch === null && seq === null) return undefined;
+  const missing = PRODUCER_HEADERS.filter((name) => !headers.has(name));
+  if (missing.length > 0) throw new Fault("bad-request", `${missing.join(", ")}: missing beside the others`);
+  if (!isProducerId(id!)) {
+    throw new Fault("bad-request", `producer-id: ${JSON.stringify(id)}, allowed are 1 to 64 visible characters`);
+  }
+  return { id: id!, epoch: wholeNumber("producer-epoch", epoch!), seq: wholeNumber("producer-seq", seq!) };
+}
+
+function wholeNumber(name: string, text: string): number {
+  const number = Number(text);
+  if (/^\d{1,16}$/.test(text) && Number.isSafeInteger(number)) return number;
+  throw new Fault("bad-request", `${name}: ${JSON.stringify(text)}, allowed is a whole number`);
 }
 
 function toFrames(

@@ -5,8 +5,9 @@ import type { MiddlewareHandler } from "hono";
 import { isLoopback, type NodeConfig } from "../src/schema/config.ts";
 import { problem } from "./problem.ts";
 
-const EXPOSED_HEADERS = "Millrace-Next-Seq, Millrace-Commit, Millrace-Leader, ETag, Retry-After";
-const ALLOWED_HEADERS = "Authorization, Content-Type, If-Match, Last-Event-ID, Accept";
+const EXPOSED_HEADERS = "Millrace-Next-Seq, Millrace-Commit, Millrace-Leader, Millrace-Duplicate, ETag, Retry-After";
+const ALLOWED_HEADERS = "Authorization, Content-Type, If-Match, Last-Event-ID, Accept, " +
+  "Producer-Id, Producer-Epoch, Producer-Seq";
 
 /** A refusal for a request that does not belong here; `undefined` for one that does. */
 export function refuseForeign(request: Request, config: NodeConfig): Response | undefined {

@@ -57,6 +57,10 @@ const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
   "not-caught-up": { status: 409, title: "The node has not caught up with the channel", retryable: true },
   "sync-required": { status: 409, title: "The channel does not allow appends that are not synced" },
   "forward-too-large": { status: 413, title: "The body is too large to be passed on to the leader" },
+  "producer-fenced": { status: 403, title: "The producer has begun a new epoch" },
+  "producer-gap": { status: 409, title: "Appends of the producer before this one are missing" },
+  "producer-mismatch": { status: 409, title: "The producer has used this number for another append" },
+  "producer-stale": { status: 409, title: "The append is in the log, and where is no longer known" },
   "append-timeout": {
     status: 504,
     title: "The append was not confirmed in time",

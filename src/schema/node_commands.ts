@@ -44,9 +44,10 @@ export const forwardedHead = z.object({
   ack: ackLevel,
   isSynced: z.boolean(),
   expectNextSeq: seq.optional(),
+  producer: z.object({ id: z.string(), epoch: seq, seq }).optional(),
 });
 export type ForwardedHead = z.infer<typeof forwardedHead>;
-export const forwardedAnswer = appendAnswer;
+export const forwardedAnswer = appendAnswer.extend({ isDuplicate: z.boolean().optional() });
 
 /** What came of a request: its value, or why it was refused. */
 export const outcome = <Value extends z.ZodType>(value: Value) =>

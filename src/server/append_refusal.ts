@@ -13,6 +13,7 @@ export interface AppendFailure {
 
 /** The refusal that `error` means; what is none of the expected failures is given back as it is. */
 export function appendRefusal(error: unknown, { isAppended, appendTimeoutMs, notLeading }: AppendFailure): unknown {
+  if (error instanceof StoreError && error.code === "closed") return new Refusal("draining", error.message);
   if (!(error instanceof MemberError)) return error;
   const cause = { cause: error };
   const stored = error.cause instanceof StoreError ? error.cause : undefined;

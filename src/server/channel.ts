@@ -3,6 +3,7 @@
 
 import type { Environment } from "../core/environment.ts";
 import type { Epoch, Seq } from "../core/position.ts";
+import type { ProducerTriple } from "../core/producers.ts";
 import type { MemberEvent } from "../core/replica_set.ts";
 import { type Deferred, deferred } from "../lib/deferred.ts";
 import { Watermark } from "../lib/watermark.ts";
@@ -13,6 +14,7 @@ import type { ChannelConfig } from "../schema/channel.ts";
 import type { FedChannel } from "../stream/feeder.ts";
 import type { Member } from "../stream/member.ts";
 import { appendRefusal } from "./append_refusal.ts";
+import { ProducerAppends } from "./producer_appends.ts";
 import { Refusal } from "./refusal.ts";
 
 export interface ChannelOptions {
@@ -36,6 +38,8 @@ export interface AppendRequest {
   readonly ack: AckLevel;
   /** Whether the copies that `ack` asks for must be on disk. Default: yes. */
   readonly isSynced?: boolean;
+  /** Who appends, and which of its appends it is: sent again, it is answered with the place that it has. */
+  readonly producer?: ProducerTriple | undefined;
   /** The append is refused unless this is the seq that its first entry gets. */
   readonly expectNextSeq?: Seq | undefined;
 }
@@ -44,6 +48,8 @@ export interface AppendAnswer {
   readonly firstSeq: Seq;
   readonly lastSeq: Seq;
   readonly epoch: Epoch;
+  /** The producer had appended it before. */
+  readonly isDuplicate?: boolean | undefined;
   readonly ack: { requested: AckLevel; achieved: AckLevel; copies: number; synced: number };
 }
 
@@ -58,6 +64,7 @@ export class Channel implements FedChannel {
   readonly #gone = new AbortController();
   /** How many events of the replica set this channel was told. */
   readonly #told = new Watermark(0);
+  #producers: ProducerAppends | undefined;
   #appendsUnderWay = 0;
   #quiet: Deferred<void> | undefined;
 
@@ -124,21 +131,46 @@ export class Channel implements FedChannel {
     }
   }
 
-  async #appendTo(member: Member, { frames, ack, isSynced = true }: AppendRequest): Promise<AppendAnswer> {
-    let position: { firstSeq: Seq; lastSeq: Seq; epoch: Epoch };
+  async #appendTo(member: Member, request: AppendRequest): Promise<AppendAnswer> {
+    const { ack, isSynced = true } = request;
+    let placed: Omit<AppendAnswer, "ack">;
     try {
-      position = member.append(frames);
+      placed = await this.#place(member, request);
     } catch (error) {
       throw this.#refusalOf(error, { isAppended: false });
     }
-    if (ack === "none") return { ...position, ack: { requested: ack, achieved: ack, copies: 0, synced: 0 } };
+    if (ack === "none") return { ...placed, ack: { requested: ack, achieved: ack, copies: 0, synced: 0 } };
+    // What was appended in an earlier epoch is acknowledged by the leader of this one.
+    const position = { lastSeq: placed.lastSeq, epoch: placed.isDuplicate ? member.epoch : placed.epoch };
     const { copies, synced } = await this.#achieved(member, position, { level: ack, isSynced });
-    return { ...position, ack: { requested: ack, achieved: ack, copies, synced } };
+    return { ...placed, ack: { requested: ack, achieved: ack, copies, synced } };
+  }
+
+  async #place(member: Member, { frames, producer, expectNextSeq }: AppendRequest): Promise<Omit<AppendAnswer, "ack">> {
+    if (!producer) {
+      this.#expect(expectNextSeq);
+      return member.append(frames);
+    }
+    this.#producers ??= new ProducerAppends(this.log, this.#options.environment);
+    const admit = () => {
+      if (this.#gone.signal.aborted) throw new Refusal("draining", String(this.#gone.signal.reason));
+      this.#expect(expectNextSeq);
+    };
+    const { isDuplicate, ...place } = await this.#producers.append(member, { frames, producer, admit });
+    return isDuplicate ? { ...place, isDuplicate } : place;
+  }
+
+  #expect(nextSeq: Seq | undefined): void {
+    const { tail } = this.log;
+    if (nextSeq === undefined || nextSeq === tail.nextSeq) return;
+    throw new Refusal("precondition-failed", `If-Match asks for next seq ${nextSeq}, it is ${tail.nextSeq}`, {
+      nextSeq: tail.nextSeq,
+    });
   }
 
   async #achieved(
     member: Member,
-    { epoch, lastSeq: seq }: { epoch: Epoch; lastSeq: Seq },
+    { epoch, lastSeq: seq }: Pick<AppendAnswer, "epoch" | "lastSeq">,
     { level, isSynced }: { level: Exclude<AckLevel, "none">; isSynced: boolean },
   ): Promise<{ copies: number; synced: number }> {
     const { appendTimeoutMs: timeoutMs } = this.#options;
@@ -218,9 +250,10 @@ export class Channel implements FedChannel {
     this.#gone.abort(reason);
     this.commit.fail(new Refusal("draining", reason));
     this.#told.fail(new Refusal("draining", reason));
+    this.#producers?.close();
   }
 
-  #admit({ frames, isSynced = true, expectNextSeq }: AppendRequest): Member {
+  #admit({ frames, isSynced = true }: AppendRequest): Member {
     const { log, name, member } = this;
     if (this.#gone.signal.aborted) throw new Refusal("draining", String(this.#gone.signal.reason));
     this.checkSound(Infinity);
@@ -228,12 +261,6 @@ export class Channel implements FedChannel {
     if (!member || member.role !== "leader") throw this.notLeading();
     if (!isSynced && this.config.allowUnsynced !== true) {
       throw new Refusal("sync-required", `sync=false is allowed where allowUnsynced is true, and in ${name} it is not`);
-    }
-    if (expectNextSeq !== undefined && expectNextSeq !== log.tail.nextSeq) {
-      const { nextSeq } = log.tail;
-      throw new Refusal("precondition-failed", `If-Match asks for next seq ${expectNextSeq}, it is ${nextSeq}`, {
-        nextSeq,
-      });
     }
     const queuedBytes = log.pendingBytes + frames.byteLength;
     const allowed = this.#options.appendQueuedBytesMax;

@@ -73,12 +73,12 @@ export class Forwarding {
 
   /** The leader's answer to `request`. @throws Refusal, also the leader's own. */
   async forward({ name, incarnation, candidates }: Destination, request: AppendRequest): Promise<AppendAnswer> {
-    const { frames, ack, isSynced = true, expectNextSeq } = request;
+    const { frames, ack, isSynced = true, expectNextSeq, producer } = request;
     if (frames.byteLength > FRAMES_BYTES_MAX) {
       const found = `${frames.byteLength} bytes of frames`;
       throw new Refusal("forward-too-large", `${found}, allowed are ${FRAMES_BYTES_MAX}: append on the leader itself`);
     }
-    const place = expectNextSeq === undefined ? {} : { expectNextSeq };
+    const place = { ...(expectNextSeq === undefined ? {} : { expectNextSeq }), ...(producer ? { producer } : {}) };
     sealFrames(frames, this.#options.crc32);
     const message = command.of({ head: { incarnation, ack, isSynced, ...place }, frames });
     const tried = new Set<string>();
@@ -111,10 +111,10 @@ export class Forwarding {
     throw new Refusal("append-unknown", detail, {}, { cause: error });
   }
 
-  async #append({ incarnation, ack, isSynced, expectNextSeq }: ForwardedHead, frames: Uint8Array) {
+  async #append({ incarnation, ...asked }: ForwardedHead, frames: Uint8Array) {
     const channel = this.#options.find(incarnation);
     if (!channel) throw new Refusal("unknown-channel", `channel ${incarnation} is not on this node`);
     checkAppend(frames, channel.config.limits.entryBytesMax, this.#options.crc32);
-    return await channel.append({ frames, ack, isSynced, expectNextSeq });
+    return await channel.append({ frames, ...asked });
   }
 }

@@ -134,6 +134,56 @@ describe("appending under If-Match", () => {
   });
 });
 
+describe("appending as a producer", () => {
+  interface Sent {
+    readonly epoch?: number;
+    readonly id?: string;
+    readonly "if-match"?: string;
+  }
+  const send = (seq: number, body = `${seq}`, { epoch = 0, id = "p", ...more }: Sent = {}) =>
+    api.append("produced", body, {
+      type: NDJSON,
+      headers: { "producer-id": id, "producer-epoch": `${epoch}`, "producer-seq": `${seq}`, ...more },
+    });
+  beforeAll(async () => void await api.create("produced"));
+
+  test("happens once, however often it is sent, and is answered the same each time", async () => {
+    const first = await send(0, "a\nb");
+    expect([first.status, first.headers.get("millrace-duplicate")]).toEqual([200, null]);
+    await api.append("produced", "of nobody");
+    const again = await Promise.all([send(0, "a\nb"), send(0, "a\nb"), send(0, "a\nb", { "if-match": '"1"' })]);
+    for (const each of again) {
+      expect([each.status, each.body, each.headers.get("millrace-duplicate")]).toEqual([200, first.body, "true"]);
+    }
+    const atOnce = await Promise.all(Array.from({ length: 5 }, () => send(1, "c")));
+    expect(new Set(atOnce.map(({ body }) => body["firstSeq"])).size).toBe(1);
+    const { entries } = (await api.read("produced")).body;
+    expect(entries.map(({ payload }) => payload)).toEqual(["a", "b", "of nobody", "c"]);
+  });
+
+  test("is refused where appends are missing, of an older life, or of another size", async () => {
+    const gap = await expectProblem(await send(9), { status: 409, code: "producer-gap" });
+    expect(gap["expectedSeq"]).toBe(2);
+    const mismatch = await expectProblem(await send(0, "a"), { status: 409, code: "producer-mismatch" });
+    expect(mismatch["count"]).toBe(2);
+    expect((await send(0, "reborn", { epoch: 1 })).status).toBe(200);
+    const fenced = await expectProblem(await send(2), { status: 403, code: "producer-fenced" });
+    expect(fenced["currentEpoch"]).toBe(1);
+    const unknown = await expectProblem(await send(5, "x", { id: "q" }), { status: 409, code: "producer-gap" });
+    expect(unknown["expectedSeq"]).toBe(0);
+    for (let seq = 1; seq < 8; seq++) await send(seq, "x", { epoch: 1 });
+    const stale = await expectProblem(await send(0, "reborn", { epoch: 1 }), { status: 409, code: "producer-stale" });
+    expect(stale["beforeSeq"]).toEqual(expect.any(Number));
+  });
+
+  test("is not done where If-Match does not fit, and may be sent again", async () => {
+    const refused = await send(0, "x", { id: "r", "if-match": '"1"' });
+    await expectProblem(refused, { status: 412, code: "precondition-failed" });
+    const taken = await send(0, "x", { id: "r" });
+    expect([taken.status, taken.headers.get("millrace-duplicate")]).toEqual([200, null]);
+  });
+});
+
 describe("an append that is refused", () => {
   const unchanged = async (task: () => Promise<void>) => {
     const before = (await api.status("log")).body["nextSeq"];
@@ -161,12 +211,20 @@ describe("an append that is refused", () => {
     }
   });
 
-  test("producer headers are 501: exactly once is not promised where it is not kept", () =>
+  test("producer headers that are not all there, or make no sense, are 422 by name", () =>
     unchanged(async () => {
-      for (const header of ["producer-id", "producer-epoch", "producer-seq"]) {
-        const refused = await api.append("log", "x", { headers: { [header]: "1" } });
-        const { detail } = await expectProblem(refused, { status: 501, code: "not-supported" });
-        expect(detail).toContain(header);
+      const whole = { "producer-id": "p", "producer-epoch": "0", "producer-seq": "0" };
+      for (const header of Object.keys(whole)) {
+        const wrong = header === "producer-id"
+          ? ["a b", "x".repeat(65), ""]
+          : ["-1", "1.5", "x", "9007199254740992", ""];
+        for (const value of [undefined, ...wrong]) {
+          const { [header as "producer-id"]: _left, ...others } = whole;
+          const headers = value === undefined ? others : { ...whole, [header]: value };
+          const refused = await api.append("log", "x", { headers });
+          const { detail } = await expectProblem(refused, { status: 422, code: "bad-request" });
+          expect([header, value, detail]).toEqual([header, value, expect.stringContaining(header)]);
+        }
       }
     }));
 

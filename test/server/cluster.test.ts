@@ -276,6 +276,43 @@ describe("three nodes", () => {
   });
 });
 
+describe("a producer", () => {
+  test("has its appends once, across leaders, restarts and nodes that pass them on", async () => {
+    const { ids } = await started();
+    await cluster.api("a").create("log");
+    const send = async (id: string, seq: number) => {
+      const headers = { "producer-id": "p", "producer-epoch": "3", "producer-seq": `${seq}` };
+      return await eventually(`append ${seq} by ${id}`, async () => {
+        const answer = await cluster.api(id).append("log", `line ${seq}`, { ...FORWARD, headers });
+        return answer.status === 200 ? answer : undefined;
+      });
+    };
+    const first = await cluster.leader("log");
+    const answers = [await send(ids[0]!, 0), await send(ids[1]!, 1), await send(ids[2]!, 2)];
+    for (const id of ids) {
+      const again = await send(id, 2);
+      const { firstSeq, lastSeq, epoch } = answers[2]!.body;
+      expect([again.headers.get("millrace-duplicate"), again.body]).toMatchObject(["true", {
+        firstSeq,
+        lastSeq,
+        epoch,
+      }]);
+    }
+    await cluster.close(first);
+    await cluster.leader("log");
+    const [other] = cluster.followers(first);
+    for (const [seq, answer] of answers.entries()) {
+      const again = await send(other!, seq);
+      const { firstSeq, epoch } = answer.body;
+      expect([again.headers.get("millrace-duplicate"), again.body]).toMatchObject(["true", { firstSeq, epoch }]);
+    }
+    expect((await send(other!, 3)).headers.get("millrace-duplicate")).toBe(null);
+    await cluster.startNode(first);
+    expect((await send(first, 3)).headers.get("millrace-duplicate")).toBe("true");
+    await cluster.agrees("log", [0, 1, 2, 3].map((seq) => `line ${seq}`));
+  });
+});
+
 describe("a replica set", () => {
   test("is handed over to whom it is asked for, on any node, and left by a node that drains", async () => {
     const { ids } = await started();
