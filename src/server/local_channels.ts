@@ -6,6 +6,7 @@ import type { MemberEvent, MemberRecord } from "../core/replica_set.ts";
 import type { Log, LogStore } from "../log/log_store.ts";
 import type { MemberStore } from "../log/member_store.ts";
 import type { LimitsConfig } from "../schema/config.ts";
+import { recordWithoutLog } from "../stream/member_record.ts";
 import type { ReplicaSets } from "../stream/replica_sets.ts";
 import type { CatalogueChanges, CatalogueItem } from "./catalogue.ts";
 import { Channel } from "./channel.ts";
@@ -195,7 +196,7 @@ export class LocalChannels {
 
   async #doubt(record: MemberRecord, reason: string): Promise<void> {
     this.#options.onNotice(reason);
-    await this.#options.members.put({ ...record, isDoubtful: true });
+    await this.#options.members.put(recordWithoutLog(record));
   }
 
   /**

@@ -39,6 +39,15 @@ export async function firstRecord(options: FirstRecordOptions): Promise<MemberRe
   };
 }
 
+/**
+ * The record of a node whose log is gone: doubtful, and with the log the entries are gone that say who belongs to the set. What
+ * was known last stands in their place, not what the channel began with: those may form a set of their own without the others.
+ */
+export function recordWithoutLog(record: MemberRecord): MemberRecord {
+  const { membership } = record.memberships.at(-1)!;
+  return { ...record, isDoubtful: true, memberships: [{ seq: 0, epoch: 0, membership }] };
+}
+
 /** The last entry that `log` no longer keeps; both 0 where it is whole. */
 export async function endBefore(log: Log): Promise<LogEnd> {
   if (log.firstSeq === 1) return { seq: 0, epoch: 0 };

@@ -14,6 +14,7 @@ import type {
   OwnEntry,
   Role,
 } from "../../src/core/replica_set.ts";
+import { recordWithoutLog } from "../../src/stream/member_record.ts";
 import type { Audit } from "./audit.ts";
 import { type ModelEntry, ModelLog } from "./model_log.ts";
 import { eventText, messageName, readFrames, roleText, spanText, writeFrames } from "./telling.ts";
@@ -133,6 +134,12 @@ export class Actor {
   wipe(): void {
     this.log = new ModelLog();
     this.record = undefined;
+  }
+
+  /** Its log is put aside, to be fetched from the others. */
+  setAside(): void {
+    this.log = new ModelLog();
+    if (this.record) this.record = recordWithoutLog(this.record);
   }
 
   take(input: MemberInput): void {

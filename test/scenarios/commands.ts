@@ -106,6 +106,13 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   tear: (stage, ids) => ids.forEach((id) => stage.stop(id, { isTorn: true })),
   kill: (stage, ids) => ids.forEach((id) => stage.stop(id, { losesPower: false })),
   restart: (stage, ids) => ids.forEach((id) => stage.start(id, { isNew: false })),
+  repair: (stage, ids) => {
+    for (const id of ids) {
+      stage.stop(id, {});
+      stage.actor(id).setAside();
+      stage.start(id, { isNew: false });
+    }
+  },
   wipe: (stage, ids) => ids.forEach((id) => stage.actor(id).wipe()),
   forget: (stage, [id, count]) => {
     const { log } = stage.actor(id);
@@ -137,6 +144,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 /** Performs one line of a scenario; the answer is what it prints. What repeats is printed once, where it came first. */
 export function perform(stage: Stage, text: string): string[] {
   const [name, ...words] = text.split(/\s+/);
+  if (name === "quiet") return perform(stage, words.join(" ")).slice(0, 0);
   const command = COMMANDS[name!];
   if (!command) throw new SyntaxError(`${JSON.stringify(name)} is no command of a scenario`);
   command(stage, words);
