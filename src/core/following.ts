@@ -106,7 +106,6 @@ export class Following {
   }
 
   stored(byteLength: number): void {
-    this.#catchUp.progressed();
     this.#storing.push({ lastSeq: this.#context.end.seq, byteLength });
     this.#advance();
   }
@@ -139,6 +138,7 @@ export class Following {
     if (!request) return;
     while (this.#storing.length > 0 && this.#storing[0]!.lastSeq <= this.#context.writtenSeq) {
       request.writtenBytes += this.#storing.shift()!.byteLength;
+      this.#catchUp.progressed();
     }
     if (!request.isAccepted) return;
     this.#advance();
@@ -149,6 +149,8 @@ export class Following {
   takenBack(): void {
     this.lost();
     this.#acked = { writtenSeq: 0, syncedSeq: 0, commit: 0 };
+    // A disk that takes nothing is not tried again and again.
+    this.#catchUp.struck(this.#context.nowMs);
     this.#ask();
   }
 

@@ -29,6 +29,8 @@ interface Batch {
 export class LogWriter {
   readonly written: Watermark;
   readonly synced: Watermark;
+  /** Told of damage that a write meets, before the write is given up. */
+  onDamage: (error: StoreError) => void = () => {};
   readonly #log: LogFiles;
   readonly #segments: SegmentWriter;
   readonly #cache: TailCache;
@@ -226,6 +228,7 @@ export class LogWriter {
   async #failed(segment: Segment | undefined, error: unknown): Promise<void> {
     const failure = storeErrorFrom(error);
     if (failure.code === "fenced") return this.#fenceBy(failure);
+    if (failure.code === "damaged") this.onDamage(failure);
     try {
       await this.#segments.cutBack(segment);
     } catch (cause) {

@@ -40,6 +40,7 @@ export class SegmentLog implements Log {
     this.#segmentWriter = new SegmentWriter(log, this.#segments);
     this.#writer = new LogWriter(log, { segments: this.#segmentWriter, cache }, found);
     this.#reader = new SegmentReader(log, { segments: this.#segments, cache, writer: this.#writer });
+    this.#writer.onDamage = (error) => this.#reader.foundDamage(this.firstSeq, error);
     if (found.damage) this.#reader.setDamage(found.damage);
   }
 

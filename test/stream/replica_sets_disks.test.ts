@@ -154,6 +154,32 @@ describe("a replica's disk", () => {
     });
   });
 
+  test("that stays full is tried ever less often", async () => {
+    await onDisks(async (rig, disks) => {
+      const leader = await rig.leader();
+      const [full] = rig.others(leader);
+      await rig.append(leader, "one");
+      await rig.until(() => isSame(full!, leader));
+      const disk = disks.get(full!.id)!;
+      const path = disk.paths().find((each) => each.endsWith(".seg"))!;
+      disk.before = (operation, at) => {
+        if (operation === "write" && at === path) throw new StoreError("disk-full", "no room");
+      };
+      let requestCount = 0;
+      rig.onMessage = (from, _to, { type }) => {
+        if (from === full!.id && type === "feedRequest") requestCount++;
+        return true;
+      };
+      for (let count = 0; count < 40; count++) {
+        await rig.append(leader, `more ${count}`);
+        await rig.clock.pass(1_000);
+      }
+      expect(requestCount).toBeLessThanOrEqual(12);
+      disk.before = () => {};
+      await rig.until(() => isSame(full!, leader), { withinMs: 60_000 });
+    });
+  });
+
   test("whose fsync fails is not counted any more", async () => {
     await onDisks(async (rig, disks) => {
       const leader = await rig.leader();
