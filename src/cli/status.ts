@@ -1,5 +1,6 @@
 import type { ChannelStatus, NodeStatus } from "../schema/api.ts";
 import { channelPath, type ClientOptions, HttpClient } from "./http_client.ts";
+import { statusAtLeader } from "./leader.ts";
 import { print, printJson, printTable } from "./terminal.node.ts";
 
 interface StatusOptions extends ClientOptions {
@@ -14,9 +15,9 @@ export async function status(channel: string | undefined, options: StatusOptions
     const node = await client.json<NodeStatus>("/v1/node");
     return options.json ? await printJson(node) : await showNode(node);
   }
-  let shown = await client.json<ChannelStatus>(channelPath(channel));
-  const isElsewhere = options.follow && shown.role !== "leader" && client.follow(shown.leaderUrl);
-  if (isElsewhere) shown = await client.json(channelPath(channel));
+  const shown = options.follow
+    ? await statusAtLeader(client, channel)
+    : await client.json<ChannelStatus>(channelPath(channel));
   return options.json ? await printJson(shown) : await showChannel(shown);
 }
 

@@ -19,6 +19,7 @@ import { entriesOf, EntryType } from "../wire/frame.ts";
 import type { TailTransport } from "./tail_transports.ts";
 import { clientIdentity } from "./client_identity.node.ts";
 import { channelPath, type ClientOptions, HttpClient, ProblemError, UnreachableError } from "./http_client.ts";
+import { statusAtLeader } from "./leader.ts";
 import { interruption, print, UsageError } from "./terminal.node.ts";
 
 /** Entries that were received and not yet printed may take this much memory. */
@@ -69,6 +70,8 @@ async function tailByHttp(channel: string, options: TailOptions, signal: AbortSi
   const printer = new Printer(options);
   const waitMs = options.follow ? HTTP_WAIT_MS : 0;
   let isReached = false;
+  // Whoever asks for what is there wants what was acknowledged a moment ago, too.
+  if (!options.follow) await statusAtLeader(client, channel);
   for (let from = options.from; !printer.isDone;) {
     const query = `?from=${from}&limit=100000&maxBytes=${HTTP_READ_BYTES_MAX}&waitMs=${waitMs}`;
     const headers = { accept: "application/vnd.millrace.frames" };

@@ -12,8 +12,15 @@ export interface Asked {
   readonly lines: readonly string[];
 }
 
+interface Told {
+  readonly status: number;
+  /** Bytes as they are, anything else as JSON. */
+  readonly body: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 /** What is answered; `lost`: the connection goes without a word. */
-export type Answer = { readonly status: number; readonly body: unknown } | "lost";
+export type Answer = Told | "lost";
 
 export class FakeNode {
   readonly asked: Asked[] = [];
@@ -33,8 +40,9 @@ export class FakeNode {
         const asked = askedOf(request, body);
         const told = node.#answer(asked, node.asked.push(asked) - 1);
         if (told === "lost") return request.socket.destroy();
-        response.writeHead(told.status, { "content-type": "application/json" });
-        response.end(JSON.stringify(told.body));
+        const isBytes = told.body instanceof Uint8Array;
+        response.writeHead(told.status, { "content-type": "application/json", ...told.headers });
+        response.end(isBytes ? told.body : JSON.stringify(told.body));
       });
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -2,6 +2,8 @@
 
 import { afterEach, describe, expect, test } from "bun:test";
 import { NodeAddresses } from "../../src/cli/node_addresses.ts";
+import { environment } from "../../src/server/environment.node.ts";
+import { encodeAppend } from "../../src/wire/stamp_run.ts";
 import { run } from "../process/program.ts";
 import { Workbench } from "../process/workbench.ts";
 import { type Answer, type Asked, FakeNode, problem } from "./fake_node.ts";
@@ -122,6 +124,36 @@ describe("millrace channels and status in a cluster", () => {
       "voters a, b, c, observers d",
       "DOUBTFUL: this copy may lack entries; it counts again once it has caught up",
     ]]);
+  });
+});
+
+describe("millrace tail in a cluster", () => {
+  const frames = (...lines: string[]) => {
+    const payloads = lines.map((line) => new TextEncoder().encode(line));
+    return encodeAppend(payloads, environment.crc32);
+  };
+  const read = (lines: readonly string[], nextSeq: number, commit: number): Answer => ({
+    status: 200,
+    body: frames(...lines),
+    headers: { "millrace-next-seq": `${nextSeq}`, "millrace-commit": `${commit}` },
+  });
+
+  test("prints what the leader has, whichever node is asked", async () => {
+    const leader = await fake(({ path }) =>
+      path.endsWith("log") ? { status: 200, body: { role: "leader" } } : read(["one", "two"], 4, 3)
+    );
+    const follower = await fake(() => ({ status: 200, body: { role: "replica", leaderUrl: leader.url } }));
+    const { code, out } = await run(["tail", "log", "--url", follower.url]);
+    expect([code, out, follower.asked.length]).toEqual([0, "one\ntwo\n", 1]);
+  });
+
+  test("--follow goes on at another node, also where that one has yet to catch up", async () => {
+    const first = await fake((_, index) => index === 0 ? read(["one"], 3, 2) : "lost");
+    const second = await fake((_, index) => index === 0 ? problem(416, "past-tail") : read(["two"], 4, 3));
+    const args = ["tail", "log", "--follow", "--limit", "2", "--url", first.url, "--url", second.url];
+    const { code, out } = await run(args);
+    expect([code, out]).toEqual([0, "one\ntwo\n"]);
+    expect(second.asked.at(-1)!.path).toContain("from=3&");
   });
 });
 
