@@ -193,8 +193,9 @@ export class Roles {
     const context = this.#context;
     if (this.#failure !== undefined) return;
     this.#failure = reason;
-    context.beginDoubt(reason);
+    // Said before the doubt is kept: the disk that has failed may keep nothing any more.
     if (this.#leading) this.stepDown(reason, { isSaid: true });
+    context.beginDoubt(reason);
     this.election.end();
     this.#unfollow();
     context.deadlines.clear("election");

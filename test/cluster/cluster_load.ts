@@ -15,10 +15,13 @@ export class ClusterLoad {
   readonly producers: readonly ClusterProducer[];
   readonly #cluster: ClusterProcesses;
   readonly #channel: string;
+  readonly #others: readonly string[];
 
-  constructor(cluster: ClusterProcesses, channel: string) {
+  /** `foreign`: first word of payloads that somebody else appends. */
+  constructor(cluster: ClusterProcesses, channel: string, { foreign }: { foreign?: string } = {}) {
     this.#cluster = cluster;
     this.#channel = channel;
+    this.#others = foreign === undefined ? [] : [foreign];
     const urls = cluster.ids.map((id) => cluster.url(id));
     this.producers = Array.from({ length: PRODUCERS }, (_, index) => {
       const first = index % urls.length;
@@ -49,7 +52,9 @@ export class ClusterLoad {
   async more(count: number): Promise<void> {
     const goal = this.acknowledgedAppends + count;
     const reached = () => this.acknowledgedAppends >= goal ? true : undefined;
-    await eventually(`${count} more appends`, reached, APPENDS_MS_MAX);
+    await eventually(`${count} more appends`, reached, APPENDS_MS_MAX).catch(async (error) => {
+      throw new Error(`${error.message}\n${await this.#cluster.describe(this.#channel)}`);
+    });
   }
 
   /** Ends the load; all that was asked for again and again is acknowledged then. */
@@ -71,7 +76,7 @@ export class ClusterLoad {
     for (const producer of this.producers) {
       expectProducer(producer, log);
     }
-    const names = new Set(this.producers.map(({ name }) => name));
+    const names = new Set([...this.producers.map(({ name }) => name), ...this.#others]);
     expect(payloads.filter((payload) => !names.has(payload.split(" ", 1)[0]!))).toEqual([]);
   }
 }

@@ -12,6 +12,8 @@ import { freePorts } from "./free_ports.ts";
 /** A node that does not answer within this time counts as one that cannot be asked. */
 const ANSWER_MS_MAX = 2_000;
 const LEADER_MS_MAX = 30_000;
+/** Characters of a node's standard error in a failure's message. */
+const ERRORS_SHOWN = 4_000;
 
 export interface ClusterOptions {
   /** One node each, with the ids a, b, c and so on. */
@@ -168,19 +170,26 @@ export class ClusterProcesses {
 
   /** Waits until all nodes have the same log, all of it committed. @throws with what each of them says where they do not agree. */
   async agree(channel: string, deadlineMs = LEADER_MS_MAX): Promise<SetStatus> {
-    let statuses: (SetStatus | undefined)[] = [];
     const agreed = async () => {
-      statuses = await Promise.all(this.ids.map((id) => this.status(id, channel)));
+      const statuses = await Promise.all(this.ids.map((id) => this.status(id, channel)));
       const [first] = statuses;
       const isEqual = (status: SetStatus | undefined) =>
         status !== undefined && status.chain === first!.chain && status.nextSeq === first!.nextSeq &&
         status.commit === status.nextSeq - 1 && status.epoch === first!.epoch;
       return first && statuses.every(isEqual) ? first : undefined;
     };
-    return await eventually("all nodes agree", agreed, deadlineMs).catch((error) => {
-      const said = this.ids.map((id, index) => `${id}: ${JSON.stringify(statuses[index] ?? "no answer")}`);
-      throw new Error(`${error.message}\n${said.join("\n")}`);
+    return await eventually("all nodes agree", agreed, deadlineMs).catch(async (error) => {
+      throw new Error(`${error.message}\n${await this.describe(channel)}`);
     });
+  }
+
+  /** What each node says of the channel now, and what it has last written on its standard error. */
+  async describe(channel: string): Promise<string> {
+    const said = this.ids.map(async (id) => {
+      const status = await this.status(id, channel);
+      return `${id}: ${JSON.stringify(status ?? "no answer")}\n${this.errors(id).slice(-ERRORS_SHOWN)}`;
+    });
+    return (await Promise.all(said)).join("\n");
   }
 
   /** Ends all processes at once. */
