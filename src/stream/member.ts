@@ -6,15 +6,7 @@ import type { Environment } from "../core/environment.ts";
 import type { MemberProgress } from "../core/leading.ts";
 import type { MemberMachine } from "../core/member.ts";
 import type { Epoch, Seq } from "../core/position.ts";
-import type {
-  DropReason,
-  MemberEffect,
-  MemberEvent,
-  MemberMessage,
-  Membership,
-  MembershipEntry,
-  Role,
-} from "../core/replica_set.ts";
+import type { DropReason, MemberEffect, MemberEvent, MemberMessage, Membership, Role } from "../core/replica_set.ts";
 import { type Deferred, deferred } from "../lib/deferred.ts";
 import { Watermark } from "../lib/watermark.ts";
 import type { Log } from "../log/log_store.ts";
@@ -96,7 +88,6 @@ export class Member {
   get epoch(): Epoch {
     return this.#machine.epoch;
   }
-
   /** Id of the leader, as far as it is known. */
   get leader(): string | undefined {
     return this.#isOver ? undefined : this.#machine.leader;
@@ -273,9 +264,7 @@ export class Member {
       }
       if (this.#isStopping) this.#end(leftChannel(this.channel));
     } catch (error) {
-      // Whoever cannot keep what it has promised takes part no more.
-      this.#end(error);
-      this.#host.onError(error);
+      this.#break(error);
     } finally {
       this.#isRunning = false;
     }
@@ -354,8 +343,8 @@ export class Member {
     }
   }
 
+  /** Damage is found by reading; the machine hears of it as of all that its log does. */
   #feedFailed(error: unknown): void {
-    // Damage is found by reading; the machine hears of it as of all that its log does.
     if (this.log.damage || this.log.fence) this.#wake();
     else if (!(error instanceof StoreError)) this.#host.onError(error);
   }
@@ -384,6 +373,17 @@ export class Member {
     this.#feeds.stopAll();
     this.#transfer?.resolve();
     this.#transfer = undefined;
+  }
+
+  /** Whoever cannot keep what it has promised takes part no more, and says so: its node is heard, so others would wait for it. */
+  #break(error: unknown): void {
+    this.#host.onError(error);
+    try {
+      const lastWords = this.#machine.step({ kind: "logFailed", reason: String(error) }, this.#nowMs);
+      for (const effect of lastWords) if (effect.kind === "send") this.#perform(effect);
+    } finally {
+      this.#end(error);
+    }
   }
 
   #end(reason: unknown): void {

@@ -305,6 +305,20 @@ describe("what waits for a member", () => {
     await rig.close();
   });
 
+  test("ends with a leader whose record cannot be kept, and it says so: its node is still heard", async () => {
+    const rig = new ReplicaRig();
+    await rig.startAll();
+    const leader = await rig.leader();
+    await rig.append(leader, "kept");
+    leader.records.failure = new Error("no disk");
+    const { voters } = leader.member.membership;
+    const changed = leader.member.change({ voters: voters.slice(1), observers: voters.slice(0, 1) });
+    await rig.during(changed.catch(() => {}));
+    expect(leader.errors).toEqual([leader.records.failure]);
+    await rig.until(() => rig.others(leader).some(({ member }) => member.isEstablished));
+    await rig.close();
+  });
+
   test("of a channel that is not here is dropped and counted", async () => {
     await withRig({ ids: ["a"] }, (rig) => {
       const message = { type: "succeed", channel: "other", epoch: 1 } as const;
