@@ -28,6 +28,8 @@ export interface ChannelOptions {
   readonly environment: Environment;
   readonly appendQueuedBytesMax: number;
   readonly appendTimeoutMs: number;
+  /** The log has turned out to be damaged, and was not known to be. */
+  readonly onDamaged: () => void;
   /** Where the HTTP API of a node is, as far as is known. */
   readonly urlOf: (nodeId: string) => string | null;
 }
@@ -276,9 +278,12 @@ export class Channel implements FedChannel {
   /** Where the log turns out to be damaged, whoever waits for more is told: nothing will come. */
   async #watchLog(): Promise<void> {
     const { log, commit } = this;
+    const wasDamaged = log.damage !== undefined;
     while (!log.damage && !log.fence && !this.#gone.signal.aborted) {
       await log.synced.reached(Number.MAX_SAFE_INTEGER, this.#gone.signal).catch(() => {});
     }
-    if (log.damage) commit.fail(new StoreError("damaged", this.#describe(log.damage)));
+    if (!log.damage) return;
+    commit.fail(new StoreError("damaged", this.#describe(log.damage)));
+    if (!wasDamaged) this.#options.onDamaged();
   }
 }

@@ -117,18 +117,19 @@ export class LocalChannels {
       isDeleted: (incarnation: string) => boolean;
     },
   ): Promise<void> {
+    const failed = (error: unknown) => this.#options.onNotice(`a log is not removed: ${messageOf(error)}`);
     await inTurns([...names], async (name) => {
       const wanted = placed(name);
       const held = this.#byName.get(name) ?? this.#lost.get(name);
       const isRight = held?.incarnation === wanted?.item.incarnation;
       if (held && !isRight) {
         const why = isDeleted(held.incarnation) ? "was deleted" : "is not on this node any more";
-        await this.#giveUp(held, `channel ${name} ${why}`);
+        await this.#giveUp(held, `channel ${name} ${why}`).catch(failed);
       }
       if (wanted && !isRight) await this.takeUp(wanted);
     });
     // Where a removal was interrupted, it is finished here.
-    await inTurns([...deleted], (incarnation) => this.#forget(incarnation));
+    await inTurns([...deleted], (incarnation) => this.#forget(incarnation).catch(failed));
   }
 
   /** Opens the log of a channel and takes part in its replica set. A log that cannot be used is reported. */
@@ -160,7 +161,11 @@ export class LocalChannels {
     asked.check?.(log);
     this.#notice(name, log);
     if (log.damage && !isAlone) return this.#repair(asked, log);
-    return await this.#join(asked, log, { isNew: asked.isNew && !record && !isThere, takesPart: !log.damage });
+    try {
+      return await this.#join(asked, log, { isNew: asked.isNew && !record && !isThere, takesPart: !log.damage });
+    } catch (error) {
+      return this.#lose(asked.item, `channel ${name} (${incarnation}) cannot be taken up: ${messageOf(error)}`);
+    }
   }
 
   /** Takes no more appends and answers those under way. */
@@ -182,7 +187,9 @@ export class LocalChannels {
     this.#names.set(incarnation, name);
     const member = facts.takesPart ? await sets.join({ channel: incarnation, log, voters, isNew }) : undefined;
     const bounds = { appendQueuedBytesMax, appendTimeoutMs };
-    const channel = new Channel({ name, incarnation, config, log, member, nodeId, environment, urlOf, ...bounds });
+    const onDamaged = () => void this.#damaged(asked, channel);
+    const own = { log, member, nodeId, environment, urlOf, onDamaged };
+    const channel: Channel = new Channel({ name, incarnation, config, ...own, ...bounds });
     this.#byName.set(name, channel);
     this.#byIncarnation.set(incarnation, channel);
     this.#options.onJoined(channel);
@@ -197,6 +204,19 @@ export class LocalChannels {
   async #doubt(record: MemberRecord, reason: string): Promise<void> {
     this.#options.onNotice(reason);
     await this.#options.members.put(recordWithoutLog(record));
+  }
+
+  /** A log that is damaged while it is used is fetched anew where others have copies. */
+  async #damaged(asked: TakeUp, channel: Channel): Promise<void> {
+    const { incarnation, name, log, member } = channel;
+    const voters = member?.membership.voters ?? [this.#options.nodeId];
+    this.#notice(name, log);
+    if (this.#isClosing || voters.length === 1 || this.#byIncarnation.get(incarnation) !== channel) return;
+    this.#byName.delete(name);
+    this.#byIncarnation.delete(incarnation);
+    this.#repair(asked, log);
+    channel.leave(`the log of channel ${name} is damaged`);
+    await member!.stop();
   }
 
   /**
@@ -222,9 +242,10 @@ export class LocalChannels {
 
   async #replace(asked: TakeUp, signal: AbortSignal): Promise<void> {
     const { item } = asked;
-    const { store, members, awaitLeader } = this.#options;
+    const { store, members, sets, awaitLeader } = this.#options;
     await awaitLeader(item, signal);
     signal.throwIfAborted();
+    await sets.member(item.incarnation)?.stop();
     const record = members.get(item.incarnation) ?? lostRecord(item.incarnation, asked.voters);
     await this.#doubt(
       record,
@@ -273,7 +294,7 @@ export class LocalChannels {
 function lostRecord(channel: string, voters: readonly string[]): MemberRecord {
   const membership = { voters: [...voters].sort(), observers: [] };
   const memberships = [{ seq: 0, epoch: 0, membership }];
-  return { channel, epoch: 0, votedFor: "", isDoubtful: true, soundFrom: 0, memberships };
+  return { channel, epoch: 0, votedFor: "", isDoubtful: true, isForgetful: true, soundFrom: 0, memberships };
 }
 
 export function messageOf(error: unknown): string {

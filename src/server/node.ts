@@ -1,11 +1,7 @@
 // A node: store, channels, sessions and listeners, wired together, with one way to start and one to end.
 
 import { getLogger } from "@logtape/logtape";
-import { ulid } from "ulid";
 import type { LogStore } from "../log/log_store.ts";
-import { MemoryStore } from "../log/memory_store.ts";
-import { NodeDisk } from "../log/disk.node.ts";
-import { openSegmentStore } from "../log/segment_store.ts";
 import type { Session } from "../net/session.ts";
 import type { RequestInfo } from "../net/websocket/listen_options.ts";
 import type { Mesh } from "../peer/mesh.ts";
@@ -18,6 +14,7 @@ import { certificateHosts } from "./certificate.ts";
 import { CertificateKeeper } from "./certificate_keeper.ts";
 import { Channels } from "./channels.ts";
 import { Cluster } from "./cluster.ts";
+import { nodeIdentity, openStore } from "./data_directory.ts";
 import { environment } from "./environment.node.ts";
 import { Listeners } from "./listeners.ts";
 import { currentRuntime, type Runtime } from "./runtime.node.ts";
@@ -207,7 +204,7 @@ export class MillraceNode {
       parts.tls = await readTlsFiles(config, environment.clock);
       if (config.store === "segments") await makeDirectory(config.data);
       parts.store = await openStore(config);
-      parts.nodeId = await identity(config);
+      parts.nodeId = await nodeIdentity(config);
       const { nodeId } = parts;
       await this.#openChannels(parts);
       const channel = (name: string) => parts.channels.find(name);
@@ -374,31 +371,4 @@ interface Parts {
   listeners: Listeners;
   certificates: CertificateKeeper | undefined;
   cancelRenewal: (() => void) | undefined;
-}
-
-async function openStore(config: NodeConfig): Promise<LogStore> {
-  const { entryBytesMax } = config.limits;
-  if (config.store === "memory") return new MemoryStore({ crc32: environment.crc32 });
-  return await openSegmentStore({
-    disk: new NodeDisk(),
-    root: `${config.data}/channels`,
-    environment,
-    entryBytesMax,
-    onNotice: (notice) => logger.warn("log {log}: {message}", { ...notice }),
-  });
-}
-
-/** The node's id: the configured one, which must be the one the data directory was made with, or a new one. */
-async function identity({ data, nodeId, store }: NodeConfig): Promise<string> {
-  const { clock, random } = environment;
-  if (store === "memory") return nodeId ?? ulid(clock.now(), () => random.next());
-  const path = `${data}/node.json`;
-  const known = (await readState(path) as { nodeId?: string } | undefined)?.nodeId;
-  if (known !== undefined && nodeId !== undefined && known !== nodeId) {
-    throw new RangeError(`nodeId: the data directory ${data} belongs to node ${known}, not to ${nodeId}`);
-  }
-  if (known !== undefined) return known;
-  const made = nodeId ?? ulid(clock.now(), () => random.next());
-  await writeState(path, { nodeId: made });
-  return made;
 }

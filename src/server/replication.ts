@@ -2,6 +2,7 @@
 // is told of them.
 
 import { getLogger } from "@logtape/logtape";
+import { isSystemChannel } from "../core/channel_name.ts";
 import type { Environment } from "../core/environment.ts";
 import type { MemberEvent } from "../core/replica_set.ts";
 import { NodeDisk } from "../log/disk.node.ts";
@@ -67,7 +68,13 @@ export class Replication {
 
   publish(event: ChannelEvent): void {
     const { event: name, channel, ...facts } = event;
-    logger.info("{channel}: {name} {facts}", { channel, name, facts });
+    const isLoss = name === "truncated" || name === "doubtful";
+    // Ten thousand channels elect at a time: who wants to know of each listens to the events.
+    logger[isLoss ? "warn" : isSystemChannel(channel) ? "info" : "debug"]("{channel}: {name} {facts}", {
+      channel,
+      name,
+      facts,
+    });
     this.#events.publish(event);
   }
 
