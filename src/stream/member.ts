@@ -144,8 +144,7 @@ export class Member {
   /**
    * Resolves once `level` is achieved for what was appended in `epoch` up to `seq`, with the voters that have it by then. To be
    * called in the same turn as `append`: after a failed write a set of one gives the same seqs again.
-   * @throws MemberError `timeout` after `timeoutMs`, `lost-leadership` (both: it may be achieved yet), `not-stored`; the signal's
-   * reason.
+   * @throws MemberError `timeout` after `timeoutMs`, `lost-leadership` (both: it may be so yet), `not-stored`; the signal's reason.
    */
   async achieved(
     { epoch, seq }: { readonly epoch: Epoch; readonly seq: Seq },
@@ -153,6 +152,7 @@ export class Member {
   ): Promise<Achieved> {
     const leadership = this.#leadership;
     if (!leadership || leadership.epoch !== epoch) throw lostLeadership(this, { epoch });
+    if (seq >= this.#appender.tail.nextSeq) throw notStored(this.channel, this.#watch.failure);
     return await leadership.achieved(seq, { ...options, clock: this.#host.environment.clock });
   }
 

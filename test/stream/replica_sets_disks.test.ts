@@ -212,6 +212,7 @@ describe("a set of one", () => {
         cause: { code: "disk-full" },
         sideEffects: "none",
       });
+      await expect(member.achieved({ epoch, seq }, ALL)).rejects.toMatchObject({ code: "not-stored" });
       await rig.append(await rig.leader(), "kept");
       expect([member.epoch, log.tail.nextSeq]).toEqual([epoch, seq + 1]);
       expect(await textsOf(log)).toEqual(["kept"]);
