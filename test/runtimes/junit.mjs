@@ -2,7 +2,7 @@
 
 const ENTITIES = { lt: "<", gt: ">", quot: '"', apos: "'", amp: "&" };
 
-/** The test cases of the report of `runtime`: `title` with its suites, `outcome` "passed", "failed" or "skipped". */
+/** The test cases of the report of `runtime`: `title` with its suites, `outcome` "passed", "failed" or "skipped", Bun's with `file`. */
 export function casesOf(xml, runtime) {
   const cases = [];
   for (const [, attributes, body] of xml.matchAll(/<testcase\b((?:[^>"]|"[^"]*")*?)(?:\/>|>([\s\S]*?)<\/testcase>)/g)) {
@@ -10,7 +10,8 @@ export function casesOf(xml, runtime) {
     const outcome = outcomeOf(body ?? "");
     // Bun reports the hooks of a skipped suite as a nameless skipped test.
     if (outcome === "skipped" && /^(\(unnamed\))?$/.test(name)) continue;
-    cases.push({ title: titleOf(attributes, name, runtime), outcome });
+    const file = runtime === "bun" ? attributeOf(attributes, "file") : "";
+    cases.push({ title: titleOf(attributes, name, runtime), outcome, ...(file === "" ? {} : { file }) });
   }
   return cases;
 }

@@ -6,8 +6,8 @@ describe("casesOf", () => {
     const xml = `<testcase name="adds &lt;one&gt;" classname="inner &gt; outer" file="a.test.ts" />
       <testcase name="alone" classname="" file="a.test.ts" />`;
     expect(casesOf(xml, "bun")).toEqual([
-      { title: "outer > inner > adds <one>", outcome: "passed" },
-      { title: "alone", outcome: "passed" },
+      { title: "outer > inner > adds <one>", outcome: "passed", file: "a.test.ts" },
+      { title: "alone", outcome: "passed", file: "a.test.ts" },
     ]);
   });
 

@@ -1,7 +1,11 @@
 // Runs the tests on one runtime after another and adds up. Plain JavaScript, so that whatever Node is at hand can run it.
 //
 //   node test/runtimes/run.mjs [bun|deno|node ...] [--lane unit|contract|attack|cross|browser|long] [-t TITLE_PATTERN] [--jobs COUNT]
-//     [--results DIR] [--bun PATH] [FILE ...]
+//     [--results DIR] [--bun PATH] [--again] [FILE ...]
+//
+// With --again only the files are run that hold failed tests of the last run of that lane (all of a runtime that ended badly,
+// none of one on which nothing failed). The counts at the end are those of the whole lane: what was run again counts as it
+// is now, and what failed once and passed now is named.
 //
 // With --bun, or MILLRACE_BUN in the environment, that Bun runs the tests instead of the one of node_modules: one that is
 // started with a newer C library, say, for transports whose native part needs it.
@@ -11,12 +15,13 @@
 // reports are kept in test-results/ (or --results DIR).
 
 import { spawn } from "node:child_process";
-import { createWriteStream, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { createWriteStream, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { delimiter, join, relative, sep } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { failedFiles, fileIndex, hasFailed, mergedCases, passedAtLast } from "./again.mjs";
 import { casesOf, keyOf } from "./junit.mjs";
 import { partOf } from "./table.mjs";
 
@@ -117,6 +122,7 @@ function parse(argv) {
       results: { type: "string", default: join(ROOT, "test-results") },
       jobs: { type: "string", default: String(availableParallelism()) },
       bun: { type: "string", default: process.env.MILLRACE_BUN ?? "bun" },
+      again: { type: "boolean", default: false },
     },
   });
   const lane = LANES[values.lane];
@@ -131,6 +137,7 @@ function parse(argv) {
     jobs: Number(values.jobs),
     results: values.results,
     bun: values.bun,
+    again: values.again,
   };
 }
 
@@ -217,8 +224,8 @@ function environment(pattern) {
 }
 
 async function runOn(runtime, options) {
-  const { lane, files, pattern, jobs, results, bun } = options;
-  const stem = join(results, `${lane}-${runtime}`);
+  const { lane, files, pattern, jobs, results, bun, again } = options;
+  const stem = join(results, again ? `${lane}-${runtime}-again` : `${lane}-${runtime}`);
   const report = `${stem}.xml`;
   const log = `${stem}.log`;
   rmSync(report, { force: true });
@@ -232,13 +239,45 @@ async function runOn(runtime, options) {
   const cases = existsSync(report)
     ? casesOf(readFileSync(report, "utf8"), runtime).filter((each) => !isEmptyFile(each, files))
     : [];
-  const tally = sum(cases);
-  tally.crash = crashOf(ending, tally);
-  if (tally.crash !== undefined) tally.failed++;
-  if (tally.failed > 0) {
+  const crash = crashOf(ending, sum(cases));
+  if (hasFailed({ cases, crash })) {
     tell(`\n===== ${runtime}: output =====\n${readFileSync(log, "utf8")}\n===== ${runtime}: end of output =====`);
   }
-  return { runtime, ...tally, seconds: (performance.now() - started) / 1000, log };
+  return resultOf(runtime, { cases, crash, seconds: (performance.now() - started) / 1000 });
+}
+
+/** Where what a run of a lane came to on a runtime is kept, for a second run and for the table. */
+function keptAt(runtime, { lane, results }) {
+  return join(results, `${lane}-${runtime}.json`);
+}
+
+function keep({ runtime, cases, crash }, options) {
+  writeFileSync(keptAt(runtime, options), JSON.stringify({ cases, crash }));
+}
+
+function kept(runtime, options) {
+  const path = keptAt(runtime, options);
+  return existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : undefined;
+}
+
+/** What the last run came to on `runtime`, with those of its files run once more that hold failed tests. */
+async function runAgainOn(runtime, options) {
+  const last = kept(runtime, options);
+  if (last === undefined) return await runOn(runtime, { ...options, again: false });
+  if (!hasFailed(last)) return resultOf(runtime, { ...last, seconds: 0 });
+  const index = fileIndex(options.runtimes.flatMap((each) => kept(each, options)?.cases ?? []));
+  const files = failedFiles(last, index);
+  tell(`${runtime} once more: ${files?.join(", ") ?? "all files"}`);
+  const second = await runOn(runtime, { ...options, files: files ?? options.files });
+  const result = resultOf(runtime, { ...second, cases: mergedCases(last.cases, second.cases, { files, index }) });
+  const recovered = passedAtLast(last.cases, second.cases);
+  return { ...result, recovered, lastCrash: last.crash };
+}
+
+function resultOf(runtime, { cases, crash, seconds }) {
+  const tally = sum(cases);
+  if (crash !== undefined) tally.failed++;
+  return { runtime, cases, crash, seconds, ...tally };
 }
 
 /** Node counts a file in which it finds no test as one that passes. */
@@ -284,6 +323,12 @@ function tell(line) {
 function summarize(results) {
   tell("");
   for (const { runtime, skips } of results) for (const title of skips) tell(`skipped on ${runtime}: ${title}`);
+  for (const { runtime, recovered = [] } of results) {
+    for (const title of recovered) tell(`failed once, passed on a second run on ${runtime}: ${title}`);
+  }
+  for (const { runtime, lastCrash, crash } of results) {
+    if (lastCrash !== undefined && crash === undefined) tell(`${runtime} ${lastCrash} once, and not on a second run`);
+  }
   for (const { runtime, failures } of results) for (const title of failures) tell(`FAILED on ${runtime}: ${title}`);
   for (const { runtime, crash } of results) if (crash !== undefined) tell(`FAILED on ${runtime}: ${crash}`);
   tell("\nruntime  passed  failed  skipped  seconds");
@@ -303,7 +348,7 @@ async function main() {
   tell(`${options.files.length} test files on ${options.runtimes.join(", ")}`);
   const results = [];
   for (const runtime of options.runtimes) {
-    const result = await runOn(runtime, options);
+    const result = await (options.again ? runAgainOn(runtime, options) : runOn(runtime, options));
     tell(
       `${runtime}: ${result.passed} passed, ${result.failed} failed, ${result.skipped} skipped in ${
         result.seconds.toFixed(1)
@@ -312,7 +357,10 @@ async function main() {
     results.push(result);
   }
   // With a pattern, Bun reports every other test as skipped.
-  if (options.pattern === undefined) blameMissing(results);
+  if (options.pattern === undefined) {
+    blameMissing(results);
+    for (const result of results) keep(result, options);
+  }
   summarize(results);
   const table = options.pattern === undefined ? partOf(options.lane, options.results) : undefined;
   if (table !== undefined) tell(`\n${table}`);

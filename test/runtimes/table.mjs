@@ -2,15 +2,14 @@
 //
 //   node test/runtimes/table.mjs [--results DIR] [--check]
 //
-// Made of the JUnit reports that run.mjs leaves, and written to docs/transports.md. A part whose lane left no report stays as
-// it is. With --check nothing is written; the exit code is 1 where the file says something else than the reports.
+// Made of what run.mjs leaves of each run, and written to docs/transports.md. A part whose lane left nothing stays as
+// it is. With --check nothing is written; the exit code is 1 where the file says something else than the last run.
 
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { casesOf } from "./junit.mjs";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const FILE = join(ROOT, "docs", "transports.md");
@@ -39,17 +38,17 @@ const PARTS = [
   { lanes: ["browser"], title: "A page in Chromium and a server", runtimes: ["bun"], render: renderPairs },
 ];
 
-/** The part that `lane` belongs to as text, or `undefined` where its reports are not there or hold no suite of the contract. */
+/** The part that `lane` belongs to as text, or `undefined` where no run of it is there or none holds a suite of the contract. */
 export function partOf(lane, results) {
   const part = PARTS.find(({ lanes }) => lanes.includes(lane));
   return part === undefined ? undefined : textOf(part, results);
 }
 
 function textOf(part, results) {
-  const reports = (runtime) => part.lanes.map((lane) => join(results, `${lane}-${runtime}.xml`));
+  const reports = (runtime) => part.lanes.map((lane) => join(results, `${lane}-${runtime}.json`));
   if (part.runtimes.flatMap(reports).some((report) => !existsSync(report))) return undefined;
   const tallies = part.runtimes.map((runtime) =>
-    talliesOf(reports(runtime).flatMap((report) => casesOf(readFileSync(report, "utf8"), runtime)))
+    talliesOf(reports(runtime).flatMap((report) => JSON.parse(readFileSync(report, "utf8")).cases))
   );
   const names = [...new Set(tallies.flatMap((tally) => [...tally.keys()]))].sort();
   if (names.length === 0) return undefined;

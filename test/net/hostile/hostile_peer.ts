@@ -46,8 +46,8 @@ export interface Party {
   readonly hostile: Hostile;
   /** See `Target.secret`; asked in the process that listens. */
   readonly secret?: () => Promise<string>;
-  /** Attacks that this runtime is known not to stand on this transport, and why: such a listener is off unless asked for. */
-  readonly unfit?: Partial<Record<AttackName, string>>;
+  /** Attacks that a runtime is known not to stand on this transport, and whether it is this one: such a listener is off unless asked for. */
+  readonly unfit?: Partial<Record<AttackName, { readonly reason: string; readonly isHere: boolean }>>;
 }
 
 export interface OpenOptions {

@@ -29,9 +29,12 @@ export const quicParty: Party = {
   hostile: hostileQuic,
   secret: async () => (await quicIdentities()).client.ca![0]!,
   // With 1.4.5 an answer to a sender that is gone keeps new clients waiting for seconds; QUIC is listened on only when asked for.
-  ...(process.versions["bun"] === undefined
-    ? {}
-    : { unfit: { "handshake flood": "Bun's QUIC answers nobody for seconds" } }),
+  unfit: {
+    "handshake flood": {
+      reason: "not on Bun, whose QUIC answers nobody for seconds then",
+      isHere: process.versions["bun"] !== undefined,
+    },
+  },
 };
 
 async function dial({ secret }: Target, port: number): Promise<QuicAttempt> {

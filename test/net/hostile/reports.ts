@@ -42,6 +42,11 @@ export interface Outcome {
   readonly peaks: Peaks;
 }
 
+/** 99 of 100 answers took no longer in the same time at another listener, which nobody attacked. */
+export interface Controlled {
+  readonly controlMs: number;
+}
+
 export type Report =
   | { readonly event: "ready" }
   | { readonly event: "begun"; readonly target: Target }
@@ -51,7 +56,9 @@ export type Report =
   | { readonly event: "failed"; readonly what: string };
 
 /** With MILLRACE_ATTACK_REPORT, each round becomes a JSON line at the end of that file. */
-export function reportRound(round: { readonly transport: string; readonly attack: string } & Outcome): void {
+export function reportRound(
+  round: { readonly transport: string; readonly attack: string } & Outcome & Partial<Controlled>,
+): void {
   const path = process.env["MILLRACE_ATTACK_REPORT"];
   if (path !== undefined) appendFileSync(path, `${JSON.stringify({ runtime: thisRuntime(), ...round })}\n`);
 }

@@ -19,6 +19,8 @@ export interface CrossPair {
   readonly client: CrossEnd;
   /** Why it cannot run here. */
   readonly unsupported?: string;
+  /** What the name of the suite says beside the pair. */
+  readonly note?: string;
   /** Whether code and reason of a close arrive, where that is not as with the transport's other pairs. */
   readonly carriesCloseReason?: boolean;
 }
@@ -71,7 +73,7 @@ class CrossTransportUnderTest implements TransportUnderTest {
 
   constructor(pair: CrossPair, { start, ends }: { start: StartSides; ends: RemoteEnds }) {
     const { name, server, client, unsupported } = pair;
-    this.name = `${name} from ${client} to ${server}${unsupported === undefined ? "" : ` (${unsupported})`}`;
+    this.name = `${name} from ${client} to ${server}${pair.note === undefined ? "" : ` (${pair.note})`}`;
     if (unsupported !== undefined) this.unsupported = unsupported;
     const { carriesCloseReason, isMultiplexed, unreadBytesMax } = CROSS_TRANSPORTS[name];
     this.carriesCloseReason = pair.carriesCloseReason ?? carriesCloseReason;
