@@ -4,10 +4,11 @@ import type { Environment } from "../core/environment.ts";
 import { connect } from "../net/connect/connect.ts";
 import type { Dialer, Dialers, NetworkTransport } from "../net/connect/dialer.ts";
 import { programConnecting } from "../net/connect/program_dialers.node.ts";
-import { quicServerCertificateCapability } from "../net/quic/quic.node.ts";
+import { showsQuicServerCertificate } from "../net/quic/quic.node.ts";
 import type { Session, SessionLimits } from "../net/session.ts";
 import type { ClientIdentity } from "../net/tls_identity.ts";
 import { TransportError } from "../net/transport_error.ts";
+import { askServerHash } from "./ask_server_hash.ts";
 import type { DialedSession } from "./mesh.ts";
 import { PeerError } from "./peer_error.ts";
 
@@ -23,7 +24,7 @@ export interface DialPeerOptions {
   readonly signal: AbortSignal;
 }
 
-/** Hashes of the certificates by which sessions over WebTransport were trusted. */
+/** Hashes of the certificates by which sessions were trusted whose transport does not tell them. */
 type Pins = WeakMap<Session, string>;
 
 /**
@@ -58,8 +59,24 @@ function peerDialers(
   const { quic, webtransport } = dialers;
   return {
     ...dialers,
-    ...(quic && needsCertificate ? { quic: { ...quic, capability: quicServerCertificateCapability } } : {}),
+    ...(quic && needsCertificate && !showsQuicServerCertificate() ? { quic: askingFirst(quic, pins) } : {}),
     ...(webtransport ? { webtransport: onePinAtATime(webtransport, pins) } : {}),
+  };
+}
+
+/**
+ * Asks the node for its certificate on a session that is used for nothing else, and takes that one and no other in the next session:
+ * what the proof is bound to then is what this end has seen, whoever has answered.
+ */
+function askingFirst(quic: Dialer, pins: Pins): Dialer {
+  return {
+    ...quic,
+    dial: async (target, options) => {
+      const hash = await askServerHash(await quic.dial(target, options), options);
+      const session = await quic.dial({ ...target, certificateHashes: [hash] }, options);
+      pins.set(session, hash);
+      return session;
+    },
   };
 }
 

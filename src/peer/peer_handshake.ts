@@ -12,6 +12,8 @@ import type { PeerIdentity } from "./peer_identity.ts";
 import { Direction, signTranscript, type Transcript, verifyTranscript } from "./proof.ts";
 
 const NOTHING = new Uint8Array(0);
+/** Goodbye to a client that has not seen the server's certificate; its reason is the certificate's SHA-256, hexadecimal. */
+export const UNSEEN_CERTIFICATE = "unseen-certificate";
 /** A day, as in the configuration. */
 const HEARTBEAT_MS_MAX = 86_400_000;
 
@@ -84,6 +86,7 @@ export async function greetAsServer(context: AcceptedGreeting): Promise<Acquaint
   const { control, identity, random, serverHashes, heartbeatMs, sessionId, admit } = context;
   const hello = await expectMessage(control, "peerHello");
   const version = checkVersion(hello.versionMin, hello.versionMax);
+  tellServerHash(hello.serverHash, serverHashes);
   checkOther(hello.id, identity.id);
   if (hello.clusterId !== identity.clusterId) {
     throw new PeerError("wrong-cluster", `cluster ${JSON.stringify(hello.clusterId)} was meant, this is another one`);
@@ -117,6 +120,21 @@ export async function greetAsServer(context: AcceptedGreeting): Promise<Acquaint
   return { id: hello.id, instance: hello.instance, agent: hello.agent, heartbeatMs, sessionId };
 }
 
+/** What a client says that only asks for the server's certificate. */
+export const QUESTION: PeerHello = {
+  type: "peerHello",
+  versionMin: PROTOCOL_VERSION_MIN,
+  versionMax: PROTOCOL_VERSION_MAX,
+  clusterId: "",
+  id: "",
+  expectedId: "",
+  instance: "",
+  agent: "",
+  nonce: new Uint8Array(NONCE_BYTES),
+  serverHash: NOTHING,
+  certificate: NOTHING,
+};
+
 async function expectMessage<Type extends PeerControl["type"]>(
   control: ControlLane,
   type: Type,
@@ -143,6 +161,11 @@ function checkHeartbeat(heartbeatMs: number): void {
 
 function checkOther(id: string, ownId: string): void {
   if (id === ownId) throw new PeerError("self", `the other side says it is ${JSON.stringify(id)}, and so are we`);
+}
+
+/** A client that is not shown the certificate of this end asks for it: what it is told only says which one to insist on. */
+function tellServerHash(hash: Uint8Array, [current]: readonly Uint8Array[]): void {
+  if (hash.byteLength === 0 && current) throw new PeerError(UNSEEN_CERTIFICATE, current.toHex());
 }
 
 function checkServerHash(hash: Uint8Array, own: readonly Uint8Array[]): void {

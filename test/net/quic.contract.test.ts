@@ -120,20 +120,25 @@ function certificateTests(): void {
     expect(listening.errors).toEqual([]);
   });
 
-  test("a certificate is trusted by its hash where the runtime can, else that is said", async () => {
+  test("a certificate is trusted by its hash, and by nothing else then", async () => {
     const stranger = await testAuthority({ name: "stranger" });
     const issued = await stranger.issue();
     const listening = await start({ cert: issued.cert, key: issued.key });
     const hash = [...issued.hash].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
-    if (thisRuntime() === "deno") {
-      const error = await rejection(connect(listening, { certificateHashes: [hash] }));
-      expect(error).toMatchObject({ name: "TransportError", code: "unsupported" });
-      return;
-    }
     const session = await connect(listening, { certificateHashes: [hash.toUpperCase()] });
     await session.close({ code: "done", reason: "" });
-    const other = await rejection(connect(listening, { certificateHashes: ["00".repeat(32)] }));
-    expect(other).toMatchObject({ name: "TransportError", code: "refused" });
+    for (const identity of [{}, { ca: [stranger.ca] }]) {
+      const other = await rejection(connect(listening, { ...identity, certificateHashes: ["00".repeat(32)] }));
+      expect(other).toMatchObject({ name: "TransportError", code: "refused" });
+    }
+    const expired = await stranger.issue({
+      notBefore: new Date(Date.now() - 9e8),
+      notAfter: new Date(Date.now() - 8e8),
+    });
+    const late = await start({ cert: expired.cert, key: expired.key });
+    const expiredHash = [...expired.hash].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    const refused = await rejection(connect(late, { certificateHashes: [expiredHash] }));
+    expect(refused).toMatchObject({ name: "TransportError", code: "refused" });
   });
 
   test("client certificates that the runtime cannot ask for refuse to start, by name", async () => {

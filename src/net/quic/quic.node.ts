@@ -23,14 +23,11 @@ export function quicConnectCapability(): Capability {
 }
 
 /**
- * Whether a client here is shown the certificate of the server, which a node needs: its proof is bound to it. Deno shows none, and
- * cannot be told to take no other either (2.9.6): authorities that it is given are added to its own.
+ * Whether a session that was dialed here tells the certificate that the server has shown. On Deno (2.9.6) it does not, and authorities
+ * that it is given are added to its own: which certificate it is, is known there only where it was trusted by its hash.
  */
-export function quicServerCertificateCapability(): Capability {
-  if (process.versions["deno"] === undefined) return quicConnectCapability();
-  const reason =
-    "QUIC on Deno does not show the server's certificate: needs a node on Bun, or an https: or tls: address";
-  return { isSupported: false, reason };
+export function showsQuicServerCertificate(): boolean {
+  return process.versions["deno"] === undefined;
 }
 
 /**
