@@ -1,7 +1,9 @@
 // `npm run bench -- main`: the numbers that Millrace promises, each beside its control. Single ones by name:
 //
-//   bun test/bench/main.ts [main | catchup-websocket | catchup-webtransport | append | memory | interference ...] [--bytes 64MiB]
-//     [--rounds 3] [--json]
+//   bun test/bench/main.ts [main | catchup-websocket | catchup-webtransport | append | memory | interference | failover |
+//     idle-channels ...] [--bytes 64MiB] [--rounds 3] [--json]
+//
+// `main` is all that a single node is measured by; what takes a cluster, and minutes, is run by its name only.
 //
 // Measures and says; the exit code is 0 unless something is broken, however slow the machine is.
 
@@ -11,10 +13,13 @@ import { append } from "./append.ts";
 import { type Benchmark, GIB, isMet, MIB, ratioOf, type Row, table } from "./benchmark.ts";
 import { catchupWebsocket } from "./catchup_websocket.ts";
 import { catchupWebtransport } from "./catchup_webtransport.ts";
+import { failover } from "./failover.ts";
+import { idleChannels } from "./idle_channels.ts";
 import { interference } from "./interference.ts";
 import { memory } from "./memory.ts";
 
-const BENCHMARKS: readonly Benchmark[] = [catchupWebsocket, catchupWebtransport, append, memory, interference];
+const MAIN: readonly Benchmark[] = [catchupWebsocket, catchupWebtransport, append, memory, interference];
+const BENCHMARKS: readonly Benchmark[] = [...MAIN, failover, idleChannels];
 const UNITS: Readonly<Record<string, number>> = { "": 1, KiB: 1024, MiB: MIB, GiB: GIB };
 
 function bytesOf(text: string): number {
@@ -27,7 +32,7 @@ function bytesOf(text: string): number {
 }
 
 function chosen(names: readonly string[]): readonly Benchmark[] {
-  if (names.length === 0 || names.includes("main")) return BENCHMARKS;
+  if (names.length === 0 || names.includes("main")) return MAIN;
   return names.map((name) => {
     const found = BENCHMARKS.find((each) => each.name === name);
     if (!found) {
