@@ -2,11 +2,10 @@
 // the peers, one after the other. Holds: what is to be kept or truncated is so for good before anything after it happens; the
 // machine hears of what its log does before it hears of anything else; a queue that is full hands back what came.
 
-import type { Environment } from "../core/environment.ts";
 import type { MemberProgress } from "../core/leading.ts";
 import type { MemberMachine } from "../core/member.ts";
 import type { Epoch, Seq } from "../core/position.ts";
-import type { DropReason, MemberEffect, MemberEvent, MemberMessage, Membership, Role } from "../core/replica_set.ts";
+import type { MemberEffect, MemberMessage, Membership, MembershipEntry, Role } from "../core/replica_set.ts";
 import { type Deferred, deferred } from "../lib/deferred.ts";
 import { Watermark } from "../lib/watermark.ts";
 import type { Log } from "../log/log_store.ts";
@@ -17,23 +16,8 @@ import { LogWatch } from "./log_watch.ts";
 import { MemberAppender } from "./member_appender.ts";
 import { leftChannel, lostLeadership, MemberError, notStored } from "./member_error.ts";
 import { MemberFeeds } from "./member_feeds.ts";
+import type { MemberHost } from "./member_host.ts";
 import { MemberInputs } from "./member_inputs.ts";
-import type { KeptRecords } from "./member_record.ts";
-import type { PeerLink } from "./peer_link.ts";
-
-export interface MemberHost {
-  readonly nodeId: string;
-  readonly environment: Environment;
-  readonly records: KeptRecords;
-  readonly entryBytesMax: number;
-  /** Bytes of entries that may wait for the log. */
-  readonly entriesBytesMax: number;
-  readonly linkOf: (peerId: string) => PeerLink | undefined;
-  readonly onDrop: (reason: DropReason) => void;
-  readonly onEvent: (event: MemberEvent) => void;
-  /** Told what ends this member though nobody wanted it. */
-  readonly onError: (error: unknown) => void;
-}
 
 export class Member {
   readonly channel: string;
@@ -88,6 +72,7 @@ export class Member {
   get epoch(): Epoch {
     return this.#machine.epoch;
   }
+
   /** Id of the leader, as far as it is known. */
   get leader(): string | undefined {
     return this.#isOver ? undefined : this.#machine.leader;
@@ -381,9 +366,10 @@ export class Member {
     try {
       const lastWords = this.#machine.step({ kind: "logFailed", reason: String(error) }, this.#nowMs);
       for (const effect of lastWords) if (effect.kind === "send") this.#perform(effect);
-    } finally {
-      this.#end(error);
+    } catch (another) {
+      this.#host.onError(another);
     }
+    this.#end(error);
   }
 
   #end(reason: unknown): void {
