@@ -89,6 +89,12 @@ export class Channel implements FedChannel {
     return this.member?.role === "leader";
   }
 
+  /** Whether this node is a majority by itself. */
+  get isAlone(): boolean {
+    const { voters } = this.member?.membership ?? { voters: [] };
+    return voters.length === 1 && voters[0] === this.#options.nodeId;
+  }
+
   /** Whether others may know of entries that are committed and not known to be that here. */
   get isBehind(): boolean {
     const { member } = this;

@@ -211,9 +211,9 @@ export class Channels {
     await this.editor.edit({ op: "delete", name, incarnation });
   }
 
-  /** Takes no more appends and answers those under way, within the time that an append has. */
+  /** Takes no more appends and answers those under way, as far as they are confirmed soon. */
   async quiesce(reason: string): Promise<void> {
-    await this.#local.quiesce(reason);
+    await this.#local.quiesce(reason, this.#options.limits.closeGraceMs);
   }
 
   /** Ends every wait. */

@@ -1,7 +1,7 @@
 // The channels whose logs are on this node: taken up and given up as the catalogue says. Holds: a log that the catalogue or the
 // member store knows of and that is gone has lost entries, and is never passed off as a new one.
 
-import type { Environment } from "../core/environment.ts";
+import { type Environment, sleep } from "../core/environment.ts";
 import type { MemberEvent, MemberRecord } from "../core/replica_set.ts";
 import type { Log, LogStore } from "../log/log_store.ts";
 import type { MemberStore } from "../log/member_store.ts";
@@ -168,12 +168,20 @@ export class LocalChannels {
     }
   }
 
-  /** Takes no more appends and answers those under way. */
-  async quiesce(reason: string): Promise<void> {
+  /** Takes no more appends and answers those under way; what others have to confirm is waited for until `graceMs` are over. */
+  async quiesce(reason: string, graceMs: number): Promise<void> {
     this.#isClosing = true;
     for (const { stop } of this.#repairs.values()) stop.abort(new Error(reason));
     await Promise.all([...this.#repairs.values()].map(({ done }) => done));
-    await Promise.all(this.all().map((channel) => channel.quiesce(reason)));
+    const over = new AbortController();
+    const grace = sleep(this.#options.environment.clock, graceMs, over.signal).catch(() => {});
+    await Promise.all(
+      this.all().map((channel) => {
+        const quiet = channel.quiesce(reason);
+        return channel.isAlone ? quiet : Promise.race([quiet, grace]);
+      }),
+    );
+    over.abort();
   }
 
   leave(reason: string): void {

@@ -8,7 +8,6 @@ import type { Mesh } from "../peer/mesh.ts";
 import type { Replication as MeshReplication } from "../peer/replication.ts";
 import type { NodeStatus, PeerList, ReloadAnswer } from "../schema/api.ts";
 import type { NodeConfig } from "../schema/config.ts";
-import { sleep } from "../core/environment.ts";
 import type { Heard } from "../lib/broadcast.ts";
 import { certificateHosts } from "./certificate.ts";
 import { CertificateKeeper } from "./certificate_keeper.ts";
@@ -341,21 +340,13 @@ export class MillraceNode {
     const reason = "the node is shutting down";
     certificates?.close();
     cancelRenewal?.();
-    await this.#withinGrace(channels?.quiesce(reason));
+    await channels?.quiesce(reason);
     channels?.leave(reason);
     await replication?.leave();
     await Promise.all([sessions?.drain(), this.mesh.close()]);
     await store?.close();
     await listeners?.close();
     await replication?.close();
-  }
-
-  /** Waits for `task`, but not longer than a session may take to end. */
-  async #withinGrace(task: Promise<void> | undefined): Promise<void> {
-    const { clock } = environment;
-    const done = new AbortController();
-    const late = sleep(clock, this.config.limits.closeGraceMs, done.signal).catch(() => {});
-    await Promise.race([task, late]).finally(() => done.abort());
   }
 }
 
