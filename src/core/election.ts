@@ -108,9 +108,13 @@ export class Election {
   replied(from: string, message: VoteReply): void {
     const context = this.#context;
     const { isGranted, isPreVote, epoch, isDoubtful } = message;
+    // Whoever would grant a vote is in an epoch before the one that was asked for.
+    const isInquiry = !context.inquiry.isOver;
+    context.inquiry.answered(from, isDoubtful);
     if (!isGranted && epoch > context.epoch) return this.#host.adopt(epoch, `${from} knows a later epoch`);
     const campaign = this.#campaign;
     const isOf = campaign?.isPreVote === isPreVote && (!isGranted || epoch === campaign.epoch);
+    if (isInquiry && !campaign) return;
     if (!campaign || !isOf) return context.drop("old-epoch", from, message.type);
     if (isGranted) campaign.grant(from, isDoubtful);
     else campaign.refuse(from);

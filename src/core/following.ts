@@ -213,6 +213,7 @@ export class Following {
     context.advanceCommit(Math.min(this.#leaderCommit, context.end.seq));
     const epochStart = context.history.startOf(context.epoch);
     if (!context.record.isDoubtful || epochStart === undefined || this.#leaderCommit < epochStart) return;
+    if (!context.inquiry.isOver) return;
     if (context.syncedSeq >= this.#leaderCommit) context.endDoubt(this.#leaderCommit);
   }
 
@@ -221,7 +222,9 @@ export class Following {
     const context = this.#context;
     const request = this.#request;
     if (!request?.isAccepted) return;
-    const { options: { creditBytes, acksWritten }, writtenSeq, syncedSeq } = context;
+    const { options: { creditBytes, acksWritten }, writtenSeq } = context;
+    // Who may have promised something to a later leader is counted by none until that is known not to be so.
+    const syncedSeq = context.inquiry.isOver ? context.syncedSeq : 0;
     // After a write was undone the log may end before what is committed.
     const commit = Math.min(context.commit, writtenSeq);
     const grantable = request.writtenBytes + creditBytes - request.creditLimit;

@@ -25,6 +25,7 @@ import type {
   Membership,
   MemberState,
   Role,
+  VoteReply,
   VoteRequest,
 } from "./replica_set.ts";
 import { Roles } from "./roles.ts";
@@ -112,6 +113,7 @@ export class MemberMachine {
     if (!context.options.isLogSound) context.beginDoubt("its log was not closed properly, or is not whole");
     if (context.isVoter && failure === undefined) context.enter("replica", undefined);
     this.#roles.election.arm("start");
+    context.inquiry.pursue();
     if (isAlone) this.#runDeadlines();
     return context.takeEffects();
   }
@@ -177,7 +179,7 @@ export class MemberMachine {
       case "voteRequest":
         return this.#voteRequested(from, message);
       case "voteReply":
-        return this.#roles.election.replied(from, message);
+        return this.#voteReplied(from, message);
       case "memberState":
         return this.#stateHeard(from, message);
       case "entries":
@@ -234,6 +236,12 @@ export class MemberMachine {
     if (from === this.#roles.following?.leader) this.#roles.resigned();
   }
 
+  #voteReplied(from: string, message: VoteReply): void {
+    const wasOver = this.#context.inquiry.isOver;
+    this.#roles.election.replied(from, message);
+    if (!wasOver && this.#context.inquiry.isOver) this.#roles.following?.progressed();
+  }
+
   #stateHeard(from: string, message: MemberState): void {
     const context = this.#context;
     if (message.epoch < context.epoch) {
@@ -263,6 +271,7 @@ export class MemberMachine {
   #runDeadlines(): void {
     const context = this.#context;
     const { deadlines, nowMs } = context;
+    deadlines.take("inquiry", nowMs);
     if (deadlines.take("election", nowMs)) this.#roles.election.stand({ isPreVote: true, isTransfer: false });
     if (deadlines.take("settle", nowMs)) this.#roles.settle();
     if (deadlines.take("transfer", nowMs)) this.#roles.leading?.endTransfer();
@@ -271,6 +280,7 @@ export class MemberMachine {
       this.#roles.stepDown("no majority of the voters is heard", { isSaid: true });
       this.#roles.election.arm("retry");
     }
+    if (this.#roles.failure === undefined) context.inquiry.pursue();
   }
 
   #membershipChanged(): void {

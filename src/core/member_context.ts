@@ -3,6 +3,7 @@
 import { assert } from "../lib/assert.ts";
 import { Deadlines } from "./deadlines.ts";
 import { EpochHistory } from "./epoch_history.ts";
+import { Inquiry } from "./inquiry.ts";
 import type { Epoch, EpochStart, Seq } from "./position.ts";
 import {
   type DropReason,
@@ -43,7 +44,7 @@ export interface MemberOptions {
   readonly haste: () => number;
 }
 
-export type DeadlineName = "election" | "settle" | "quorum" | "transfer" | "request";
+export type DeadlineName = "election" | "settle" | "quorum" | "transfer" | "request" | "inquiry";
 
 /** Request ids have 48 bits: random ones do not meet, and fit any number. */
 const REQUEST_ID_MAX = 2 ** 48;
@@ -53,6 +54,7 @@ export class MemberContext {
   readonly nodeId: string;
   readonly history: EpochHistory;
   readonly deadlines = new Deadlines<DeadlineName>();
+  readonly inquiry: Inquiry;
   /** Peers that there is a session with, and that are heard. */
   readonly up = new Set<string>();
   record: MemberRecord;
@@ -78,6 +80,7 @@ export class MemberContext {
     const memberships = options.record.memberships.filter((kept) => this.#isInLog(kept));
     this.record = { ...options.record, memberships };
     assert(memberships.length > 0, "the membership that a channel begins with is always kept");
+    this.inquiry = new Inquiry(this);
   }
 
   get epoch(): Epoch {
@@ -187,7 +190,7 @@ export class MemberContext {
   /** The doubt is over: all that is committed up to `commit` is here and synced. */
   endDoubt(commit: Seq): void {
     if (!this.record.isDoubtful) return;
-    this.keep({ isDoubtful: false, soundFrom: commit });
+    this.keep({ isDoubtful: false, soundFrom: commit, ...(this.record.isForgetful ? { isForgetful: false } : {}) });
     this.tell({ event: "sound", commit });
   }
 

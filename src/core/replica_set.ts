@@ -32,6 +32,8 @@ export interface MemberRecord {
   readonly votedFor: string;
   /** It may have lost entries that it has acked: it neither leads nor votes as others do until it has caught up. */
   readonly isDoubtful: boolean;
+  /** It may also have forgotten epochs and votes: nothing that it acks is counted until the others have told of theirs. */
+  readonly isForgetful?: boolean;
   /** Commit at which the last doubt ended; 0 where there never was one. */
   readonly soundFrom: Seq;
   /** Oldest first, at least one, at most MEMBERSHIPS_MAX. */

@@ -84,6 +84,7 @@ export class Roles {
     if (epoch > context.epoch) this.adopt(epoch, `${leader} leads epoch ${epoch}`);
     this.election.end();
     this.#following = new Following(context, leader);
+    context.inquiry.hasten();
     context.deadlines.clear("election");
     this.#isLeaderStanding = true;
     context.enter("replica", leader);
@@ -130,6 +131,7 @@ export class Roles {
   peerUp(id: string, isNewSession: boolean): void {
     const context = this.#context;
     context.up.add(id);
+    context.inquiry.hasten();
     this.#leading?.peerUp(id, isNewSession);
     if (this.#following?.leader === id) {
       if (isNewSession) {

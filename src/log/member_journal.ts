@@ -294,10 +294,10 @@ function directoryOf(path: string): string {
   return path.slice(0, path.lastIndexOf("/"));
 }
 
-/** `item` with its record in doubt. */
+/** `item` with its record in doubt, also about votes: later ones may be lost. */
 function inDoubt(item: JournalItem): JournalItem {
   if (!item.record) return item;
-  const record = { ...item.record, isDoubtful: true };
+  const record = { ...item.record, isDoubtful: true, isForgetful: true };
   return { channel: item.channel, record, bytes: encodeMemberRecord(record) };
 }
 

@@ -8,16 +8,19 @@ import { ProtocolError } from "../wire/protocol_error.ts";
 
 const ID_BYTES_MAX = 64;
 const DOUBTFUL = 1;
+const FORGETFUL = 2;
+const FLAGS_MAX = DOUBTFUL | FORGETFUL;
 
 /** The bytes of `record`. @throws RangeError where it breaks its bounds. */
 export function encodeMemberRecord(record: MemberRecord): Uint8Array {
-  const { channel, epoch, votedFor, isDoubtful, soundFrom, memberships } = record;
+  const { channel, epoch, votedFor, isDoubtful, isForgetful, soundFrom, memberships } = record;
   checkId("channel", channel);
   checkId("vote", votedFor);
   if (memberships.length === 0 || memberships.length > MEMBERSHIPS_MAX) {
     throw new RangeError(`a record has ${memberships.length} memberships, allowed are 1 to ${MEMBERSHIPS_MAX}`);
   }
-  const fields = new FieldWriter(256).text(channel).u32(epoch).u8(isDoubtful ? DOUBTFUL : 0).u53(soundFrom);
+  const flags = (isDoubtful ? DOUBTFUL : 0) | (isForgetful ? FORGETFUL : 0);
+  const fields = new FieldWriter(256).text(channel).u32(epoch).u8(flags).u53(soundFrom);
   fields.text(votedFor).u8(memberships.length);
   for (const { seq, epoch, membership } of memberships) {
     fields.u53(seq).u32(epoch).longBytes(encodeMembership(membership));
@@ -29,14 +32,16 @@ export function encodeMemberRecord(record: MemberRecord): Uint8Array {
 export function readMemberRecord(fields: FieldReader): MemberRecord {
   const [channel, epoch, flags, soundFrom] = [fields.text(ID_BYTES_MAX), fields.u32(), fields.u8(), fields.u53()];
   const [votedFor, count] = [fields.text(ID_BYTES_MAX), fields.u8()];
-  if (channel === "" || flags > DOUBTFUL || count === 0 || count > MEMBERSHIPS_MAX) {
+  if (channel === "" || flags > FLAGS_MAX || count === 0 || count > MEMBERSHIPS_MAX) {
     throw new ProtocolError(
       "malformed-message",
       `a record of channel "${channel}", flags ${flags}, ${count} memberships`,
     );
   }
   const memberships = Array.from({ length: count }, () => readMembershipEntry(fields));
-  return { channel, epoch, votedFor, isDoubtful: flags === DOUBTFUL, soundFrom, memberships };
+  const isDoubtful = (flags & DOUBTFUL) !== 0;
+  const isForgetful = (flags & FORGETFUL) !== 0;
+  return { channel, epoch, votedFor, isDoubtful, ...(isForgetful ? { isForgetful } : {}), soundFrom, memberships };
 }
 
 function readMembershipEntry(fields: FieldReader): MembershipEntry {

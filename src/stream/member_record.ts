@@ -29,11 +29,13 @@ export async function firstRecord(options: FirstRecordOptions): Promise<MemberRe
   const first: MembershipEntry = { seq: 0, epoch: 0, membership };
   // A log without a record has lost it: who belongs to the set is in its entries.
   const found = log.tail.nextSeq > log.firstSeq ? await membershipsIn(options) : [];
+  const isKnown = isNew && log.tail.nextSeq === 1;
   return {
     channel,
     epoch: log.tail.epoch,
     votedFor: "",
-    isDoubtful: !isNew || log.tail.nextSeq > 1,
+    isDoubtful: !isKnown,
+    ...(isKnown ? {} : { isForgetful: true }),
     soundFrom: 0,
     memberships: [first, ...found].slice(-MEMBERSHIPS_MAX),
   };

@@ -29,6 +29,8 @@ interface Node {
   readonly id: string;
   machine: MemberMachine;
   isRunning: boolean;
+  /** It stands still: it hears and does nothing, and the others take it to be gone. */
+  isPaused: boolean;
   log: ModelEntry[];
   syncedCount: number;
   record: MemberRecord;
@@ -52,6 +54,10 @@ export interface ClusterOptions {
   /** Share of the messages that are lost, and of those that come twice. */
   readonly lossShare?: number;
   readonly doubleShare?: number;
+  /** Chance that a disk has synced all in a moment. */
+  readonly syncShare?: number;
+  /** How long a message takes at most, in ms. */
+  readonly delayMsMax?: number;
 }
 
 const TIMING = { heartbeatMs: 100, electionMsMin: 300, electionMsMax: 600 };
@@ -79,10 +85,20 @@ export class MemberCluster {
         epoch: 0,
         votedFor: "",
         isDoubtful: true,
+        isForgetful: true,
         soundFrom: 0,
         memberships: [{ seq: 0, epoch: 0, membership: { voters: options.voters ?? options.ids, observers: [] } }],
       };
-      const node = { id, isRunning: false, log: [], syncedCount: 0, record, feeds: new Map(), wakeMs: undefined };
+      const node = {
+        id,
+        isRunning: false,
+        isPaused: false,
+        log: [],
+        syncedCount: 0,
+        record,
+        feeds: new Map(),
+        wakeMs: undefined,
+      };
       this.nodes.set(id, node as unknown as Node);
     }
     for (const id of options.ids) this.restart(id);
@@ -93,7 +109,7 @@ export class MemberCluster {
   }
 
   get leader(): string | undefined {
-    const leading = [...this.nodes.values()].filter((node) => node.isRunning && node.machine.role === "leader");
+    const leading = [...this.nodes.values()].filter((node) => this.#isHeard(node.id) && node.machine.role === "leader");
     return leading.sort((a, b) => b.machine.epoch - a.machine.epoch)[0]?.id;
   }
 
@@ -101,12 +117,15 @@ export class MemberCluster {
     const node = this.#node(id);
     if (!node.isRunning) return;
     node.isRunning = false;
+    node.isPaused = false;
     const keptUnsynced = Math.floor(this.#options.random() * (node.log.length - node.syncedCount + 1));
     node.log.length = node.syncedCount + keptUnsynced;
     node.syncedCount = node.log.length;
     node.feeds.clear();
     this.#flying = this.#flying.filter(({ from, to }) => from !== id && to !== id);
-    for (const other of this.nodes.values()) if (other.isRunning) this.#step(other, { kind: "peerDown", peer: id });
+    for (const other of this.nodes.values()) {
+      if (this.#isHeard(other.id)) this.#step(other, { kind: "peerDown", peer: id });
+    }
   }
 
   wipe(id: string): void {
@@ -115,7 +134,35 @@ export class MemberCluster {
     node.log = [];
     node.syncedCount = 0;
     const memberships = node.record.memberships.slice(0, 1);
-    node.record = { ...node.record, epoch: 0, votedFor: "", isDoubtful: true, soundFrom: 0, memberships };
+    const { channel } = node.record;
+    node.record = { channel, epoch: 0, votedFor: "", isDoubtful: true, isForgetful: true, soundFrom: 0, memberships };
+  }
+
+  /** Stops a process that does not know of it (SIGSTOP). */
+  pause(id: string): void {
+    const node = this.#node(id);
+    if (!node.isRunning || node.isPaused) return;
+    node.isPaused = true;
+    this.#flying = this.#flying.filter(({ from, to }) => from !== id && to !== id);
+    for (const other of this.nodes.values()) {
+      if (other !== node && other.isRunning) this.#step(other, { kind: "peerDown", peer: id });
+    }
+  }
+
+  /** It goes on: its sessions are new ones, and it hears of that before its timers. */
+  resume(id: string): void {
+    const node = this.#node(id);
+    if (!node.isRunning || !node.isPaused) return;
+    node.isPaused = false;
+    for (const other of this.nodes.values()) {
+      if (other === node) continue;
+      if (!other.isRunning || other.isPaused || this.#isCut(id, other.id)) {
+        this.#step(node, { kind: "peerDown", peer: other.id });
+        continue;
+      }
+      this.#step(node, { kind: "peerUp", peer: other.id, isNewSession: true });
+      this.#step(other, { kind: "peerUp", peer: id, isNewSession: true });
+    }
   }
 
   restart(id: string): void {
@@ -137,7 +184,7 @@ export class MemberCluster {
       haste: () => 0,
     });
     const up = [...this.nodes.values()].filter((other) =>
-      other.isRunning && other !== node && !this.#isCut(id, other.id)
+      other.isRunning && !other.isPaused && other !== node && !this.#isCut(id, other.id)
     );
     this.#perform(node, node.machine.start(this.nowMs, up.map((other) => other.id)));
     for (const other of up) this.#step(other, { kind: "peerUp", peer: id, isNewSession: true });
@@ -148,23 +195,44 @@ export class MemberCluster {
     this.#cut.add(`${one}>${other}`).add(`${other}>${one}`);
     this.#flying = this.#flying.filter(({ from, to }) => !this.#isCut(from, to));
     for (const [id, peer] of [[one, other], [other, one]] as const) {
-      if (this.#node(id).isRunning) this.#step(this.#node(id), { kind: "peerDown", peer });
+      if (this.#isHeard(id)) this.#step(this.#node(id), { kind: "peerDown", peer });
     }
   }
 
+  /** What `from` says does not reach `to` any more, which takes it to be gone; the other way all is well. */
+  cutOneWay(from: string, to: string): void {
+    this.#cut.add(`${from}>${to}`);
+    if (this.#isHeard(to)) this.#step(this.#node(to), { kind: "peerDown", peer: from });
+  }
+
   heal(): void {
-    const pairs = [...this.#cut].map((pair) => pair.split(">") as [string, string]);
+    const pairs = new Set([...this.#cut].map((pair) => pair.split(">").sort().join(">")));
     this.#cut.clear();
-    for (const [id, peer] of pairs) {
-      if (!this.#node(id).isRunning || !this.#node(peer).isRunning) continue;
-      this.#step(this.#node(id), { kind: "peerUp", peer, isNewSession: true });
+    for (const pair of pairs) {
+      const [one, other] = pair.split(">") as [string, string];
+      if (one === other || !this.#isHeard(one) || !this.#isHeard(other)) continue;
+      this.#step(this.#node(one), { kind: "peerUp", peer: other, isNewSession: true });
+      this.#step(this.#node(other), { kind: "peerUp", peer: one, isNewSession: true });
     }
+  }
+
+  /** A write fails and is undone: the log ends with what is synced. */
+  takeBack(id: string): void {
+    const node = this.#node(id);
+    if (!this.#isHeard(id)) return;
+    node.log.length = node.syncedCount;
+    this.#step(node, { kind: "takenBack", end: endOf(node.log), epochStarts: startsOf(node.log) });
+  }
+
+  /** An fsync fails: the log takes nothing any more, until the process starts anew. */
+  failLog(id: string): void {
+    if (this.#isHeard(id)) this.#step(this.#node(id), { kind: "logFailed", reason: "fsync failed" });
   }
 
   /** Appends at `id` if it leads; answers the value. */
   append(id: string): number | undefined {
     const node = this.#node(id);
-    if (!node.isRunning || node.machine.role !== "leader") return undefined;
+    if (!this.#isHeard(id) || node.machine.role !== "leader") return undefined;
     const value = ++this.#value;
     node.log.push({ epoch: node.machine.epoch, value });
     this.#step(node, { kind: "appended", end: endOf(node.log) });
@@ -190,12 +258,12 @@ export class MemberCluster {
   pass(ms: number): void {
     this.nowMs += ms;
     for (const node of this.nodes.values()) {
-      if (!node.isRunning) continue;
+      if (!node.isRunning || node.isPaused) continue;
       if (node.wakeMs !== undefined && node.wakeMs <= this.nowMs) {
         node.wakeMs = undefined;
         this.#step(node, { kind: "timer" });
       }
-      if (this.#options.random() < 0.5) this.sync(node.id);
+      if (this.#options.random() < (this.#options.syncShare ?? 0.5)) this.sync(node.id);
       this.#feed(node);
     }
     const due = this.#flying.filter(({ atMs }) => atMs <= this.nowMs);
@@ -234,6 +302,10 @@ export class MemberCluster {
         throw new Error(`entry ${seq} of ${node.id} is ${show(entry)}, committed was ${show(known)}`);
       }
     }
+  }
+
+  #isHeard(id: string): boolean {
+    return this.#node(id).isRunning && !this.#node(id).isPaused;
   }
 
   #isCut(from: string, to: string): boolean {
@@ -336,11 +408,11 @@ export class MemberCluster {
   }
 
   #send(from: string, to: string, message: MemberMessage, entries: readonly ModelEntry[] = []): void {
-    if (this.#isCut(from, to) || !this.#node(to).isRunning) return;
-    const { random, lossShare = 0, doubleShare = 0 } = this.#options;
+    if (this.#isCut(from, to) || !this.#node(to).isRunning || this.#node(to).isPaused) return;
+    const { random, lossShare = 0, doubleShare = 0, delayMsMax = 20 } = this.#options;
     const count = random() < lossShare ? 0 : random() < doubleShare ? 2 : 1;
     for (let copy = 0; copy < count; copy++) {
-      this.#flying.push({ from, to, message, entries, atMs: this.nowMs + 1 + random() * 20 });
+      this.#flying.push({ from, to, message, entries, atMs: this.nowMs + 1 + random() * delayMsMax });
     }
   }
 }

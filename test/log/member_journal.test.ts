@@ -277,7 +277,7 @@ describe("A damaged member journal", () => {
       const store = await openJournal(disk, notices);
       expect([store.isBlank, store.isDamaged]).toEqual([false, true]);
       expect(Object.keys(epochsOf(store)).sort()).toEqual([...left]);
-      expect([...store.records()].every(({ isDoubtful }) => isDoubtful)).toBe(true);
+      expect([...store.records()].every(({ isDoubtful, isForgetful }) => isDoubtful && isForgetful)).toBe(true);
       expect(notices.map(({ kind }) => kind)).toEqual(["damage"]);
       expect(disk.paths()).toEqual([`${PATH}.damaged`, PATH].sort());
       await store.put(memberRecord("x", 8));

@@ -329,6 +329,7 @@ function blankRecord(members: Membership, isDoubtful: boolean): MemberRecord {
     epoch: 0,
     votedFor: "",
     isDoubtful,
+    isForgetful: isDoubtful,
     soundFrom: 0,
     memberships: [{ seq: 0, epoch: 0, membership: members }],
   };

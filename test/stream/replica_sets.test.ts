@@ -225,7 +225,7 @@ describe("who belongs to a set", () => {
       const { environment: { crc32 } } = await import("../../src/server/environment.node.ts");
       const record = await firstRecord({ channel: CHANNEL, log: gone!.log, membership, isNew: true, crc32 });
       expect(record.memberships.at(-1)!.membership).toEqual({ voters, observers: [gone!.id] });
-      expect([record.isDoubtful, record.epoch]).toEqual([true, leader.member.epoch]);
+      expect([record.isDoubtful, record.isForgetful, record.epoch]).toEqual([true, true, leader.member.epoch]);
     });
   });
 });

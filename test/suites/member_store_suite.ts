@@ -13,6 +13,7 @@ export function memberRecord(channel: string, epoch: number, change: Partial<Mem
     epoch,
     votedFor: ["", "a", "b"][epoch % 3]!,
     isDoubtful: epoch % 4 === 3,
+    ...(epoch % 8 === 3 ? { isForgetful: true } : {}),
     soundFrom: epoch * 7,
     memberships: [{ seq: 0, epoch: 0, membership: { voters: ["a"], observers: [] } }, { seq: 5, epoch, membership }],
     ...change,
