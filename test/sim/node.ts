@@ -11,6 +11,7 @@ import { openSegmentStore } from "../../src/log/segment_store.ts";
 import { StoreError } from "../../src/log/store_error.ts";
 import type { Member } from "../../src/stream/member.ts";
 import { MemberError } from "../../src/stream/member_error.ts";
+import { recordWithoutLog } from "../../src/stream/member_record.ts";
 import { ReplicaSets } from "../../src/stream/replica_sets.ts";
 import { crc32 } from "../../src/wire/crc32.node.ts";
 import { type DiskManners, goodManners, SimDisk } from "./disk.ts";
@@ -393,8 +394,8 @@ export class SimNode implements NetworkHost {
         onViolation(`${this.id} finds ${channel.id} damaged, and nothing damaged it: ${log.damage.reason}`);
       }
       const record = journal.get(channel.id);
-      if (record) await journal.put({ ...record, isDoubtful: true });
-      await life.store!.remove(channel.id);
+      if (record) await journal.put(recordWithoutLog(record));
+      await life.store!.setAside!(channel.id);
       log = await life.store!.open(channel.id);
     }
     const place = { disk: this.disk, directory: `${ROOT}/${channel.id}`, logId: channel.id };

@@ -2,7 +2,6 @@
 // epoch, log matching, leader completeness, commit that never goes back, is the same everywhere, and is on the disks of a
 // majority; one vote an epoch. It knows everything and changes nothing.
 
-import { majorityOf } from "../../src/core/quorum.ts";
 import type { MemberMessage, Role } from "../../src/core/replica_set.ts";
 import type { FrameRun } from "../../src/wire/frame_run.ts";
 import type { Log } from "../../src/log/log_store.ts";
@@ -239,6 +238,11 @@ export class Oracle {
       `${nodeId} committed entry ${seq} in epoch ${member.epoch}, synced only by [${holders.join()}] of the voters [${voters.join()}]`,
     );
   }
+}
+
+/** Counted here, and not by what is looked at. */
+function majorityOf(voterCount: number): number {
+  return Math.floor(voterCount / 2) + 1;
 }
 
 function keyOf(channel: string, nodeId: string): string {
