@@ -4,19 +4,38 @@
 // is a pre-vote, which binds nobody, and answers come over sessions that are younger than the loss.
 
 import { Campaign } from "./campaign.ts";
-import type { MemberContext } from "./member_context.ts";
+import type { LogEnd, MemberRecord, Membership, MemberTiming, Role, VoteRequest } from "./replica_set.ts";
 
 /** Who has not answered is asked again, at first after a heartbeat, then ever less often up to this. */
 const AGAIN_MS_MAX = 2_000;
 
+/** What an inquiry needs of its member. */
+export interface Inquirer {
+  readonly nodeId: string;
+  readonly record: MemberRecord;
+  readonly membership: Membership;
+  readonly role: Role;
+  readonly leader: string | undefined;
+  readonly end: LogEnd;
+  readonly nowMs: number;
+  readonly up: ReadonlySet<string>;
+  readonly options: { readonly timing: MemberTiming };
+  readonly deadlines: {
+    has(name: "inquiry"): boolean;
+    set(name: "inquiry", atMs: number): void;
+    clear(name: "inquiry"): void;
+  };
+  send(to: string, message: VoteRequest): void;
+}
+
 export class Inquiry {
-  readonly #context: MemberContext;
+  readonly #context: Inquirer;
   /** Voters that are in no later epoch than this node. */
   readonly #answers: Campaign;
   readonly #sound = new Set<string>();
   #againMs: number;
 
-  constructor(context: MemberContext) {
+  constructor(context: Inquirer) {
     this.#context = context;
     this.#answers = new Campaign({ epoch: 0, isPreVote: true, isTransfer: false });
     this.#answers.grant(context.nodeId, true);

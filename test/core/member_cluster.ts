@@ -2,49 +2,16 @@
 // a network that is a list of messages. For tests of the machine alone; all chance comes from one seed.
 
 import { MemberMachine } from "../../src/core/member.ts";
-import type { EpochStart, Seq } from "../../src/core/position.ts";
+import type { EpochStart } from "../../src/core/position.ts";
 import type {
   Entries,
-  LogEnd,
   MemberEffect,
   MemberInput,
   MemberMessage,
   MemberRecord,
   Membership,
 } from "../../src/core/replica_set.ts";
-
-/** Entries are told apart by a value; the epoch's first has the value 0. */
-export interface ModelEntry {
-  readonly epoch: number;
-  readonly value: number;
-  readonly membership?: Membership;
-}
-
-interface Feed {
-  readonly requestId: number;
-  next: Seq;
-}
-
-interface Node {
-  readonly id: string;
-  machine: MemberMachine;
-  isRunning: boolean;
-  /** It stands still: it hears and does nothing, and the others take it to be gone. */
-  isPaused: boolean;
-  log: ModelEntry[];
-  syncedCount: number;
-  record: MemberRecord;
-  feeds: Map<string, Feed>;
-  wakeMs: number | undefined;
-}
-
-interface Flying {
-  readonly from: string;
-  readonly to: string;
-  readonly message: MemberMessage;
-  readonly entries: readonly ModelEntry[];
-  readonly atMs: number;
-}
+import { endOf, type Flying, type ModelEntry, type ModelNode, show, startsOf } from "./model_node.ts";
 
 export interface ClusterOptions {
   readonly ids: readonly string[];
@@ -64,7 +31,7 @@ const TIMING = { heartbeatMs: 100, electionMsMin: 300, electionMsMax: 600 };
 const CHANNEL = "c";
 
 export class MemberCluster {
-  readonly nodes = new Map<string, Node>();
+  readonly nodes = new Map<string, ModelNode>();
   /** What happened to roles, memberships and logs, a line each. */
   readonly trace: string[] = [];
   readonly leaders = new Map<number, string>();
@@ -99,12 +66,12 @@ export class MemberCluster {
         feeds: new Map(),
         wakeMs: undefined,
       };
-      this.nodes.set(id, node as unknown as Node);
+      this.nodes.set(id, node as unknown as ModelNode);
     }
     for (const id of options.ids) this.restart(id);
   }
 
-  #node(id: string): Node {
+  #node(id: string): ModelNode {
     return this.nodes.get(id)!;
   }
 
@@ -312,16 +279,16 @@ export class MemberCluster {
     return this.#cut.has(`${from}>${to}`);
   }
 
-  #receive(node: Node, { from, message, entries }: Omit<Flying, "to" | "atMs">): void {
+  #receive(node: ModelNode, { from, message, entries }: Omit<Flying, "to" | "atMs">): void {
     const effects = node.machine.step({ kind: "received", from, message }, this.nowMs);
     this.#perform(node, effects, entries);
   }
 
-  #step(node: Node, input: MemberInput): void {
+  #step(node: ModelNode, input: MemberInput): void {
     this.#perform(node, node.machine.step(input, this.nowMs));
   }
 
-  #perform(node: Node, effects: readonly MemberEffect[], entries: readonly ModelEntry[] = []): void {
+  #perform(node: ModelNode, effects: readonly MemberEffect[], entries: readonly ModelEntry[] = []): void {
     for (const effect of effects) {
       switch (effect.kind) {
         case "event":
@@ -366,7 +333,7 @@ export class MemberCluster {
     }
   }
 
-  #store(node: Node, entries: readonly ModelEntry[]): void {
+  #store(node: ModelNode, entries: readonly ModelEntry[]): void {
     const memberships = entries.flatMap(({ epoch, membership }, index) =>
       membership ? [{ seq: node.log.length + 1 + index, epoch, membership }] : []
     );
@@ -382,13 +349,13 @@ export class MemberCluster {
     this.#step(node, { kind: "stored", end: endOf(node.log), byteLength: entries.length, epochStarts });
   }
 
-  #feed(node: Node): void {
+  #feed(node: ModelNode): void {
     for (const [to, feed] of node.feeds) {
       if (feed.next <= node.log.length) this.#sendEntries(node, to, 1 + Math.floor(this.#options.random() * 4));
     }
   }
 
-  #sendEntries(node: Node, to: string, countMax: number): void {
+  #sendEntries(node: ModelNode, to: string, countMax: number): void {
     const feed = node.feeds.get(to)!;
     const entries = node.log.slice(feed.next - 1, feed.next - 1 + countMax);
     const { epoch, commit, end } = node.machine;
@@ -415,16 +382,4 @@ export class MemberCluster {
       this.#flying.push({ from, to, message, entries, atMs: this.nowMs + 1 + random() * delayMsMax });
     }
   }
-}
-
-function endOf(log: readonly ModelEntry[]): LogEnd {
-  return { seq: log.length, epoch: log.at(-1)?.epoch ?? 0 };
-}
-
-function startsOf(log: readonly ModelEntry[]): EpochStart[] {
-  return log.flatMap(({ epoch }, index) => epoch !== log[index - 1]?.epoch ? [{ epoch, seq: index + 1 }] : []);
-}
-
-function show({ epoch, value }: ModelEntry): string {
-  return `${value} of epoch ${epoch}`;
 }
