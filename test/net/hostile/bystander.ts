@@ -1,24 +1,16 @@
 // An honest session beside an attack: it pings all the time, and tells how long the answers took.
 
-import { readFileSync } from "node:fs";
 import { Lane, type Session } from "../../../src/net/session.ts";
 import { pattern, readExactly } from "../lane_bytes.ts";
+import { ProcessorWaits } from "./processor_waits.ts";
 
 const PING_BYTES = 10;
-
-/** How long the main thread of this process has waited for a processor in all; 0 where the system does not tell. */
-function waitedForProcessorMs(): number {
-  try {
-    return Number(readFileSync("/proc/self/schedstat", "utf8").split(" ")[1]) / 1e6;
-  } catch {
-    return 0;
-  }
-}
 
 export class Bystander {
   readonly session: Session;
   /** Odd while the listener is kept busy by its test. */
   #aparts = 0;
+  readonly #waits = new ProcessorWaits();
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
 
@@ -45,12 +37,12 @@ export class Bystander {
     const delaysMs: number[] = [];
     while (delaysMs.length < count || !isOver()) {
       const aparts = this.#aparts;
-      const [startedMs, waitedBeforeMs] = [performance.now(), waitedForProcessorMs()];
+      const end = this.#waits.begin();
       await this.#writer.write(pattern(0, PING_BYTES));
       await readExactly(this.#reader, PING_BYTES);
-      const waitedMs = waitedForProcessorMs() - waitedBeforeMs;
+      const delayMs = end();
       const isCounted = aparts === this.#aparts && aparts % 2 === 0;
-      if (isCounted) delaysMs.push(Math.max(0, performance.now() - startedMs - waitedMs));
+      if (isCounted) delaysMs.push(delayMs);
       onPing();
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
