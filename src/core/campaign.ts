@@ -28,6 +28,12 @@ export class Campaign {
     if (!this.#grants.has(from)) this.#refusals.add(from);
   }
 
+  /** The voter may be another process by now, and not know any more what it has granted. */
+  forget(voter: string): void {
+    this.#grants.delete(voter);
+    this.#refusals.delete(voter);
+  }
+
   hasAnswered(voter: string): boolean {
     return this.#grants.has(voter) || this.#refusals.has(voter);
   }

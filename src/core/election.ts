@@ -5,7 +5,7 @@ import { Campaign } from "./campaign.ts";
 import { isUpToDate } from "./epoch_history.ts";
 import type { MemberContext } from "./member_context.ts";
 import { hasMajority } from "./membership.ts";
-import type { Epoch } from "./position.ts";
+import { type Epoch, EPOCH_MAX } from "./position.ts";
 import type { VoteReply, VoteRequest } from "./replica_set.ts";
 
 /** Of the spread of election timeouts, the share that haste takes away. */
@@ -53,7 +53,7 @@ export class Election {
   /** Asks for votes, or whether they would be given. */
   stand({ isPreVote, isTransfer }: { isPreVote: boolean; isTransfer: boolean }): void {
     const context = this.#context;
-    if (!context.mayStand || !this.#host.isAble()) return;
+    if (!context.mayStand || !this.#host.isAble() || context.epoch >= EPOCH_MAX) return;
     this.#host.unfollow();
     const epoch = context.epoch + 1;
     if (!isPreVote) context.keep({ epoch, votedFor: context.nodeId });
@@ -79,6 +79,13 @@ export class Election {
       context.send(to, { type: "voteRequest", channel, epoch, isPreVote, isTransfer, isDoubtful, end });
     }
     context.deadlines.set("settle", context.nowMs + timing.heartbeatMs);
+  }
+
+  /** There is a new session with `voter`: it is asked again, also where it has answered. */
+  renewed(voter: string): void {
+    if (!this.#campaign) return;
+    this.#campaign.forget(voter);
+    this.ask();
   }
 
   /** Gives up standing. */

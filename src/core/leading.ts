@@ -29,6 +29,7 @@ export class Leading {
   #settleMs: number;
   #transferTo: string | undefined;
   #hasAskedSuccessor = false;
+  #hasFed = false;
 
   /** Begins to lead: the epoch's first entry is appended and everybody told. */
   constructor(context: MemberContext) {
@@ -47,6 +48,11 @@ export class Leading {
   /** Whether it hands over: entries that are appended now would only delay that. */
   get isTransferring(): boolean {
     return this.#transferTo !== undefined;
+  }
+
+  /** Whether entries of this epoch may be with others. */
+  get hasFed(): boolean {
+    return this.#hasFed;
   }
 
   /** Whether an entry of this epoch is committed: then all before it are for good, and memberships may change. */
@@ -130,6 +136,7 @@ export class Leading {
       return;
     }
     progress.restart(requestId, fromSeq - 1);
+    this.#hasFed = true;
     context.emit({ kind: "feed", to: from, requestId, from: fromSeq, creditLimit });
     this.#settleSoon();
   }

@@ -14,7 +14,7 @@ import { isUpToDate } from "./epoch_history.ts";
 import type { MemberProgress } from "./leading.ts";
 import { MemberContext, type MemberOptions } from "./member_context.ts";
 import { isMember } from "./membership.ts";
-import type { Epoch, Seq } from "./position.ts";
+import { type Epoch, isFarEpoch, type Seq } from "./position.ts";
 import type {
   Entries,
   LogEnd,
@@ -146,6 +146,8 @@ export class MemberMachine {
         this.#roles.following?.stored(input.byteLength);
         return this.#membershipChanged();
       case "refused":
+        // Memberships are kept before their entries are appended.
+        context.forgetMemberships();
         return this.#roles.following?.refused();
       case "written":
         context.writtenSeq = Math.min(input.seq, context.end.seq);
@@ -170,6 +172,7 @@ export class MemberMachine {
   #received(from: string, message: MemberMessage): void {
     const context = this.#context;
     if (this.#roles.failure !== undefined) return this.#receivedFailed(from, message);
+    if (isFarEpoch(message.epoch, context.epoch)) return context.drop("far-epoch", from, message.type);
     if (!isMember(context.membership, from) && !this.#isOfUnknownMember(from, message)) {
       // Who is just leaving still says how far it has come.
       if (message.type === "feedAck" && this.#roles.leading) return this.#roles.leading.acked(from, message);
@@ -251,6 +254,7 @@ export class MemberMachine {
       return context.drop("old-epoch", from, message.type);
     }
     if (message.role === "leader") {
+      if (this.#roles.isLedByOther(from, message.epoch)) return context.drop("not-leader", from, message.type);
       this.#roles.follow(from, message.epoch);
       return this.#roles.following!.heard(message);
     }
@@ -264,6 +268,7 @@ export class MemberMachine {
       context.send(from, context.state());
       return context.drop("old-epoch", from, message.type);
     }
+    if (this.#roles.isLedByOther(from, message.epoch)) return context.drop("not-leader", from, message.type);
     this.#roles.follow(from, message.epoch);
     this.#roles.following!.entries(message);
   }

@@ -10,6 +10,15 @@ export type Epoch = number & { readonly [brand]?: "Epoch" };
 export const SEQ_MAX = Number.MAX_SAFE_INTEGER;
 export const EPOCH_MAX = 0xffff_ffff;
 
+/** Epochs up to here are taken from anybody; beyond, and no set gets there by elections, only in steps. */
+const EPOCH_NEAR_MAX = 2 ** 31;
+const EPOCH_STEP_MAX = 2 ** 20;
+
+/** Whether `epoch` is so far from `own` that it is a mistake: taken for true, it could leave no epochs for elections. */
+export function isFarEpoch(epoch: Epoch, own: Epoch): boolean {
+  return epoch > Math.max(EPOCH_NEAR_MAX, own + EPOCH_STEP_MAX);
+}
+
 /** The end of a log, or of a prefix of it: all that is needed to verify and append what follows. */
 export interface LogTail {
   /** The seq that the next entry will have. */

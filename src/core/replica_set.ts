@@ -167,6 +167,7 @@ export const DROP_REASONS = [
   "not-member",
   "not-leader",
   "old-epoch",
+  "far-epoch",
   "unknown-request",
   "duplicate",
   "gap",

@@ -71,6 +71,12 @@ export class Roles {
     this.election.arm("silence");
   }
 
+  /** Whether another node is known to lead `epoch`: then whoever else claims to is wrong about it. */
+  isLedByOther(from: string, epoch: Epoch): boolean {
+    const { leader } = this.#context;
+    return epoch === this.#context.epoch && leader !== undefined && leader !== from;
+  }
+
   /** `leader` leads `epoch`, which is not below this node's. */
   follow(leader: string, epoch: Epoch): void {
     const context = this.#context;
@@ -133,6 +139,7 @@ export class Roles {
     context.up.add(id);
     context.inquiry.hasten();
     this.#leading?.peerUp(id, isNewSession);
+    if (isNewSession) this.election.renewed(id);
     if (this.#following?.leader === id) {
       if (isNewSession) {
         // What was asked over the session before is not answered any more.
@@ -183,7 +190,7 @@ export class Roles {
     context.syncedSeq = Math.min(context.syncedSeq, end.seq);
     // Who is alone has shown them to nobody, and goes on unless the epoch's own first entry is gone.
     const isUnseen = othersOf(context.membership, context.nodeId).length === 0;
-    if (this.#leading && !(isUnseen && context.history.startOf(context.epoch) !== undefined)) {
+    if (this.#leading && !(isUnseen && !this.#leading.hasFed && context.history.startOf(context.epoch) !== undefined)) {
       this.stepDown("its log could not be written", { isSaid: true });
       this.election.arm("retry");
     }
