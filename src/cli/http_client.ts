@@ -104,6 +104,11 @@ export class HttpClient {
     return this.#addresses.follow(leaderUrl);
   }
 
+  /** Asks another one of the given nodes from now on. */
+  goElsewhere(): void {
+    this.#addresses.next();
+  }
+
   async #persist<Answer>(init: ClientRequest, ask: () => Promise<Answer>): Promise<Answer> {
     const { clock, random } = environment;
     const endMs = clock.monotonic() + RETRY_MS_MAX;

@@ -19,8 +19,8 @@ import { entriesOf, EntryType } from "../wire/frame.ts";
 import type { TailTransport } from "./tail_transports.ts";
 import { clientIdentity } from "./client_identity.node.ts";
 import { channelPath, type ClientOptions, HttpClient, ProblemError, UnreachableError } from "./http_client.ts";
-import { statusAtLeader } from "./leader.ts";
-import { interruption, print, UsageError } from "./terminal.node.ts";
+import { goToLeader } from "./leader.ts";
+import { interruption, note, print, UsageError } from "./terminal.node.ts";
 
 /** Entries that were received and not yet printed may take this much memory. */
 const UNPRINTED_BYTES_MAX = 8 << 20;
@@ -71,7 +71,9 @@ async function tailByHttp(channel: string, options: TailOptions, signal: AbortSi
   const waitMs = options.follow ? HTTP_WAIT_MS : 0;
   let isReached = false;
   // Whoever asks for what is there wants what was acknowledged a moment ago, too.
-  if (!options.follow) await statusAtLeader(client, channel);
+  if (!options.follow && !await goToLeader(client, channel, signal)) {
+    note("nobody leads the channel: there may be more than this node knows of");
+  }
   for (let from = options.from; !printer.isDone;) {
     const query = `?from=${from}&limit=100000&maxBytes=${HTTP_READ_BYTES_MAX}&waitMs=${waitMs}`;
     const headers = { accept: "application/vnd.millrace.frames" };

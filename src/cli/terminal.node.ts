@@ -13,6 +13,11 @@ export function fail(error: unknown): void {
   process.exitCode = error instanceof UsageError || error instanceof RangeError ? 2 : 1;
 }
 
+/** Says on standard error what the reader of the output should know. */
+export function note(text: string): void {
+  process.stderr.write(`millrace: ${text}\n`);
+}
+
 function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { cause } = error;
