@@ -22,6 +22,8 @@ const command = new Command<CatalogueRequest, Outcome<{ seq: number }>>("millrac
 
 /** How soon a request is made again that met no leader. */
 const RETRY_MS = 50;
+/** Changes that may wait for their turn on the leader. */
+const WAITING_MAX = 1_024;
 /** What another leader, or the same one a moment later, may answer otherwise. */
 const PASSING: readonly string[] = ["not-leader", "no-leader", "append-unknown", "draining"];
 
@@ -39,6 +41,7 @@ export class CatalogueEditor {
   readonly #options: CatalogueEditorOptions;
   /** Settles when the change under way is done. */
   #changing: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
 
   constructor(options: CatalogueEditorOptions) {
     this.#options = options;
@@ -47,38 +50,43 @@ export class CatalogueEditor {
 
   /** Has `request` done by whoever leads the catalogue, and sees it done here. @throws Refusal */
   async edit(request: CatalogueRequest): Promise<void> {
-    const { environment: { clock }, timeoutMs, catalogue } = this.#options;
+    const { environment: { clock }, timeoutMs } = this.#options;
     const over = new AbortController();
     const cancel = clock.schedule(timeoutMs, () => over.abort(new Error("no time is left")));
-    let isPossiblyMade = false;
+    const tried = { isPossiblyMade: false };
     try {
-      for (;;) {
-        try {
-          const { seq } = await this.#atLeader(request, over.signal);
-          return await catalogue.applied.reached(seq, over.signal);
-        } catch (error) {
-          const isPassing = error instanceof Refusal ? PASSING.includes(error.code) : isOfPeer(error);
-          if (!isPassing || this.#isGone) throw error;
-          isPossiblyMade ||= !isUnsent(error) && !(error instanceof Refusal && error.code !== "append-unknown");
-        }
-        await sleep(clock, RETRY_MS, over.signal);
-      }
+      while (!await this.#try(request, { signal: over.signal, tried })) await sleep(clock, RETRY_MS, over.signal);
     } catch (error) {
       if (!over.signal.aborted) throw error;
-      const code = isPossiblyMade ? "append-timeout" : "no-leader";
+      const code = tried.isPossiblyMade ? "append-timeout" : "no-leader";
       throw new Refusal(code, `the catalogue was not changed within ${timeoutMs} ms`, {}, { cause: error });
     } finally {
       cancel();
     }
   }
 
-  get #isGone(): boolean {
-    return this.#options.channel().gone.aborted;
+  /** Answers whether it is done; where not, it may be done yet or at another time. @throws what trying again does not help. */
+  async #try(
+    request: CatalogueRequest,
+    { signal, tried }: { signal: AbortSignal; tried: { isPossiblyMade: boolean } },
+  ): Promise<boolean> {
+    const { catalogue, channel } = this.#options;
+    await channel().led(signal);
+    try {
+      const { seq } = await unlessAborted(this.#atLeader(request, signal), signal);
+      tried.isPossiblyMade = true;
+      await catalogue.applied.reached(seq, signal);
+      return true;
+    } catch (error) {
+      tried.isPossiblyMade ||= !isHarmless(error);
+      const isPassing = error instanceof Refusal ? PASSING.includes(error.code) : isOfPeer(error);
+      if (!isPassing || signal.aborted || channel().gone.aborted) throw error;
+      return false;
+    }
   }
 
   async #atLeader(request: CatalogueRequest, signal: AbortSignal): Promise<{ seq: number }> {
     const { channel, mesh, timeoutMs } = this.#options;
-    await channel().led(signal);
     if (channel().isLeading) return await this.#make(request);
     const leader = channel().member?.leader;
     if (leader === undefined) throw channel().notLeading();
@@ -86,30 +94,41 @@ export class CatalogueEditor {
   }
 
   /** Makes the change on the leader; where there is nothing to change, that is an answer too. */
-  #make(request: CatalogueRequest): Promise<{ seq: number }> {
-    const made = this.#changing.then(async () => {
-      const { catalogue, channel, environment: { clock } } = this.#options;
-      await this.#settled();
-      const record = this.#recordOf(request, clock.now());
-      if (!record) return { seq: catalogue.applied.value };
-      const frames = frameUnplaced([utf8(JSON.stringify(record))]);
-      const { lastSeq } = await channel().append({ frames, ack: "quorum" });
-      return { seq: lastSeq };
-    });
+  async #make(request: CatalogueRequest): Promise<{ seq: number }> {
+    const { environment: { clock }, timeoutMs } = this.#options;
+    if (this.#waiting >= WAITING_MAX) {
+      throw new Refusal("backpressure", `${WAITING_MAX} changes of the catalogue wait already`);
+    }
+    const untilMs = clock.monotonic() + timeoutMs;
+    this.#waiting++;
+    const made = this.#changing.then(() => this.#makeNow(request, untilMs)).finally(() => this.#waiting--);
     this.#changing = made.catch(() => {});
-    return made;
+    return await made;
+  }
+
+  async #makeNow(request: CatalogueRequest, untilMs: number): Promise<{ seq: number }> {
+    const { catalogue, channel, environment: { clock } } = this.#options;
+    // Whoever asked has been told that nothing has happened.
+    await this.#settled(untilMs - clock.monotonic());
+    const record = this.#recordOf(request, clock.now());
+    if (!record) return { seq: catalogue.applied.value };
+    const frames = frameUnplaced([utf8(JSON.stringify(record))]);
+    const { lastSeq } = await channel().append({ frames, ack: "quorum" });
+    return { seq: lastSeq };
   }
 
   /** A leader decides by all that its log says, and that counts once it is committed. */
-  async #settled(): Promise<void> {
-    const { catalogue, channel, environment: { clock }, timeoutMs } = this.#options;
+  async #settled(leftMs: number): Promise<void> {
+    const { catalogue, channel, environment: { clock } } = this.#options;
     const { log, gone, isLeading } = channel();
     if (!isLeading) throw channel().notLeading();
     const over = new AbortController();
-    const cancel = clock.schedule(timeoutMs, () => over.abort());
+    const cancel = clock.schedule(Math.max(0, leftMs), () => over.abort());
     const leave = () => over.abort();
+    if (gone.aborted || leftMs <= 0) leave();
     gone.addEventListener("abort", leave, { once: true });
     try {
+      over.signal.throwIfAborted();
       await catalogue.applied.reached(log.tail.nextSeq - 1, over.signal);
     } catch (cause) {
       throw new Refusal("no-leader", "the catalogue's leader cannot commit at this moment", {}, { cause });
@@ -153,6 +172,21 @@ export class CatalogueEditor {
     const voters = chooseVoters(asked, { membership, isUp, items: catalogue.items });
     return { op: "create", name, incarnation, config, voters, at };
   }
+}
+
+/** Whether nothing has happened, and nothing will. */
+function isHarmless(error: unknown): boolean {
+  return error instanceof Refusal ? !["append-unknown", "append-timeout"].includes(error.code) : isUnsent(error);
+}
+
+/** Settles as `task`, or rejects with the signal's reason where that comes first. */
+function unlessAborted<Value>(task: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    const abandon = () => reject(signal.reason);
+    if (signal.aborted) abandon();
+    signal.addEventListener("abort", abandon, { once: true });
+    task.then(resolve, reject).finally(() => signal.removeEventListener("abort", abandon));
+  });
 }
 
 function sameConfig(a: ChannelConfig, b: ChannelConfig): boolean {

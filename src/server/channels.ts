@@ -57,6 +57,8 @@ export class Channels {
   readonly #forwarding: Forwarding;
   /** Whether the catalogue was there, and what was kept of replica sets was not, or not all: a missing log is a lost one. */
   readonly #isFromBefore: boolean;
+  /** Whether all has been applied at one time that the leader of now was known to have. */
+  #hasCaughtUp = false;
   /** Why the catalogue is not followed any more. */
   #failure: unknown;
 
@@ -78,9 +80,11 @@ export class Channels {
     joined = (channel) => channels.#joined(channel);
     replication.listen((incarnation, event) => {
       local.told(incarnation, event);
+      const isNewLeader = event.event === "leaderChanged";
+      if (isNewLeader && incarnation === CATALOGUE_INCARNATION) channels.#hasCaughtUp = false;
       const channel = local.nameOf(incarnation);
       if (channel !== undefined) replication.publish({ ...event, channel, incarnation });
-      if (event.event === "leaderChanged" && event.leader === options.nodeId) options.onLed(incarnation);
+      if (isNewLeader && event.leader === options.nodeId) options.onLed(incarnation);
     });
     const over = new AbortController();
     const cancel = clock.schedule(appendTimeoutMs, () => over.abort(new Error("the catalogue has no leader in time")));
@@ -112,10 +116,11 @@ export class Channels {
   /** Whether this node knows what the catalogue says, so that what it does not know of is not there. */
   get isSettled(): boolean {
     const channel = this.#local.find(CATALOGUE_NAME);
-    if (!channel?.member || this.#failure !== undefined) return false;
+    if (!channel?.member?.leader || this.#failure !== undefined) return false;
     const { member, log } = channel;
-    const start = log.epochStarts.at(-1);
-    return member.leader !== undefined && start?.epoch === member.epoch && this.catalogue.applied.value >= start.seq;
+    const isOfEpoch = log.epochStarts.at(-1)?.epoch === member.epoch;
+    this.#hasCaughtUp ||= isOfEpoch && member.lagEntries === 0 && this.catalogue.applied.value === log.tail.nextSeq - 1;
+    return this.#hasCaughtUp;
   }
 
   /** Whether a channel that is not here now may be here a moment later. */
@@ -246,6 +251,7 @@ export class Channels {
     if (voters.length !== 1 || voters[0] !== nodeId) return;
     await channel.led(signal);
     await this.catalogue.applied.reached(channel.log.tail.nextSeq - 1, signal);
+    this.#hasCaughtUp = true;
     await this.#adopt();
     // A channel that cannot begin its epoch now (a full disk, say) does so later.
     const unled = await this.#led(this.#local.all());

@@ -3,6 +3,10 @@
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { textOf } from "../../src/lib/bytes.ts";
+import { MemoryStore } from "../../src/log/memory_store.ts";
+import { environment } from "../../src/server/environment.node.ts";
+import { Following } from "../process/following.ts";
 import { eventually } from "../process/waiting.ts";
 import { Workbench } from "../process/workbench.ts";
 import { expectProblem } from "../routes/api.ts";
@@ -152,6 +156,31 @@ describe("three nodes", () => {
     expect(listed.map(({ name }) => name)).toEqual(["two"]);
     const single = await cluster.api("a").create("one", { voters: 1 });
     expect((single.body["members"] as { voters: string[] }).voters).toHaveLength(1);
+  });
+});
+
+describe("a replica of a cluster", () => {
+  test("is fed by every node what is committed, and again once its node is back", async () => {
+    const { ids } = await started();
+    await cluster.api("a").create("log");
+    const leader = await cluster.leader("log");
+    const store = () => new MemoryStore({ crc32: environment.crc32 });
+    const followings = ids.map((id) => new Following({ url: cluster.node(id).url, channel: "log", store: store() }));
+    const { lastSeq } = (await cluster.api(leader).append("log", "one")).body;
+    for (const each of followings) await each.reached(Number(lastSeq));
+    // A follower that comes back knows less for a moment than the replicas that it has fed.
+    const [down] = cluster.followers(leader);
+    await cluster.close(down!);
+    await cluster.startNode(down!);
+    const after = (await cluster.api(leader).append("log", "two")).body;
+    for (const each of followings) await each.reached(Number(after["lastSeq"]));
+    for (const each of followings) {
+      expect((await each.entries()).filter(({ type }) => type === 1).map(({ payload }) => textOf(payload))).toEqual([
+        "one",
+        "two",
+      ]);
+      await each.close();
+    }
   });
 });
 

@@ -87,6 +87,11 @@ describe("configuration", () => {
       { idleTimeoutMs: 4000, heartbeatMs: 2000 },
       "limits.idleTimeoutMs: 4000 leaves no room for two heartbeats of 2000 ms",
     ],
+    [{ electionMsMin: 500, electionMsMax: 499 }, "limits.electionMsMax: 499 is below electionMsMin 500"],
+    [
+      { electionMsMin: 299, peerHeartbeatMs: 150 },
+      "limits.electionMsMin: 299 leaves no room for two heartbeats of 150 ms",
+    ],
   ] as const;
 
   test("refuses limits that contradict one another or the protocol", () => {
