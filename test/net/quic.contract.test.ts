@@ -9,7 +9,6 @@ import { Lane, LANES, SESSION_LIMITS, type SessionLimits } from "../../src/net/s
 import type { ClientIdentity, ServerIdentity } from "../../src/net/tls_identity.ts";
 import { utf8 } from "../../src/lib/bytes.ts";
 import { environment } from "../../src/server/environment.node.ts";
-import { thisRuntime } from "../process/program.ts";
 import { transportSuite } from "../suites/session_suite.ts";
 import { testAuthority } from "./authority.ts";
 import { pattern, readExactly } from "./lane_bytes.ts";
