@@ -8,7 +8,7 @@ import { ClusterProducer } from "./cluster_producer.ts";
 
 const PRODUCERS = 8;
 /** Those of them whose appends carry triples. */
-const PRODUCERS_WITH_TRIPLES = 0;
+const PRODUCERS_WITH_TRIPLES = 4;
 const APPENDS_MS_MAX = 60_000;
 
 export class ClusterLoad {

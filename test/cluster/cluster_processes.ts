@@ -162,7 +162,12 @@ export class ClusterProcesses {
       return undefined;
     }, LEADER_MS_MAX);
     await this.leader(channel);
-    await eventually(`${channel} is known everywhere`, async () => {
+    await this.sound(channel);
+  }
+
+  /** Waits until no node that is awake doubts its log: each two of them can choose a leader then. */
+  async sound(channel: string): Promise<void> {
+    await eventually(`all nodes are sure of ${channel}`, async () => {
       const statuses = await Promise.all(this.awake.map((id) => this.status(id, channel)));
       return statuses.every((status) => status !== undefined && !status.doubtful) ? true : undefined;
     }, LEADER_MS_MAX);

@@ -28,6 +28,7 @@ async function killLeaders(runtimes: readonly RuntimeName[]): Promise<void> {
   const load = new ClusterLoad(cluster, CHANNEL);
   await load.more(APPENDS_BETWEEN);
   for (let kill = 0; kill < KILLS; kill++) {
+    await cluster.sound(CHANNEL);
     const leader = await cluster.leader(CHANNEL);
     await cluster.kill(leader);
     // In turn: it is back before the others have chosen, and long after.
