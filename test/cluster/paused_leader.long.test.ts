@@ -56,7 +56,7 @@ function expectHonest(stragglers: readonly Straggler[], log: readonly (string | 
 async function pauseUnderLoad(runtimes: readonly RuntimeName[]): Promise<void> {
   const cluster = await ClusterProcesses.start({ runtimes, bench });
   await cluster.create(CHANNEL);
-  const load = new ClusterLoad(cluster, CHANNEL, { foreign: "straggler" });
+  const load = new ClusterLoad(cluster, CHANNEL);
   await load.more(APPENDS);
   const paused = await cluster.leader(CHANNEL);
   const { epoch } = (await cluster.status(paused, CHANNEL))!;
@@ -74,7 +74,7 @@ async function pauseUnderLoad(runtimes: readonly RuntimeName[]): Promise<void> {
   await load.more(APPENDS);
   await load.stop();
   const answers = await stragglers;
-  await load.expectKept();
+  await load.expectKept({ foreign: "straggler" });
   expectHonest(answers, await allEntries(cluster.api(paused), CHANNEL));
   await cluster.end();
 }
@@ -83,7 +83,7 @@ async function pauseUnderLoad(runtimes: readonly RuntimeName[]): Promise<void> {
 async function pauseWithSuffix(runtimes: readonly RuntimeName[]): Promise<void> {
   const cluster = await ClusterProcesses.start({ runtimes, bench });
   await cluster.create(CHANNEL);
-  const load = new ClusterLoad(cluster, CHANNEL, { foreign: "suffix" });
+  const load = new ClusterLoad(cluster, CHANNEL);
   await load.more(APPENDS);
   const paused = await cluster.leader(CHANNEL);
   const others = cluster.ids.filter((id) => id !== paused);
