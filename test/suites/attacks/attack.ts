@@ -15,8 +15,8 @@ export interface Attack {
   readonly bounds?: Partial<Bounds>;
   /** What the listener does with the sessions of attackers. */
   readonly serve: Serving;
-  /** Attacks, and resolves once the listener has dealt with it. */
-  readonly run: (siege: SiegeView, hostile: Hostile) => Promise<void>;
+  /** Attacks, and resolves once the listener has dealt with it; with bounds that depend on how long that took, where some do. */
+  readonly run: (siege: SiegeView, hostile: Hostile) => Promise<Partial<Bounds> | void>;
 }
 
 /** For a deadline that has passed, on a machine that is busy. */
