@@ -1,14 +1,14 @@
 import { describe, expect, test } from "bun:test";
 import { type Budget, Explorer } from "./member_explorer.ts";
 
-const STATES_MAX = Number(globalThis.process?.env?.["EXPLORER_STATES"] ?? 8_000);
+const STATES_MAX = Number(globalThis.process?.env?.["EXPLORER_STATES"] ?? 3_000);
 const NOTHING: Budget = { timer: 0, append: 0, silence: 0, restart: 0, wipe: 0 };
 
 const BUDGETS: Readonly<Record<string, Partial<Budget>>> = {
-  "entries and a restart": { append: 2, restart: 1 },
-  "an election beside a leader that is not heard": { append: 1, silence: 1, timer: 3 },
-  "restarts and an election": { restart: 2, timer: 3 },
-  "an empty disk beside a leader that is not heard": { append: 1, silence: 1, timer: 2, wipe: 1 },
+  "entries and a restart": { append: 2, restart: 1, timer: 2 },
+  "elections beside a leader that is not heard": { append: 2, silence: 2, timer: 12 },
+  "restarts and elections": { append: 1, restart: 2, timer: 12 },
+  "an empty disk beside a leader that is not heard": { append: 3, silence: 2, timer: 12, wipe: 1 },
 };
 
 describe("All interleavings of a few steps", () => {

@@ -47,7 +47,8 @@ interface Path {
 
 export interface Explored {
   readonly states: number;
-  readonly depth: number;
+  /** In how many steps it differs from what is usual. */
+  readonly detours: number;
   readonly commits: number;
   readonly leaders: number;
 }
@@ -81,50 +82,61 @@ export class Explorer {
     return { ...world, budget, path: undefined };
   }
 
-  /** Looks at all that may come of `world`, nearest first, up to so many states. */
+  /**
+   * Looks at all that may come of `world`, up to so many states: first at what comes where everything arrives at once and in turn, then
+   * at all that differs from that in one step, in two, and so on.
+   */
   explore(world: World, statesMax: number): Explored {
-    const seen = new Set<string>([keyOf(world)]);
-    let front = [world];
-    let depth = 0;
-    let [commits, leaders] = [0, 0];
-    while (front.length > 0 && seen.size < statesMax) {
-      const next: World[] = [];
-      for (const from of front) {
-        for (const to of this.#next(from)) {
-          const key = keyOf(to);
-          if (seen.has(key)) continue;
-          seen.add(key);
-          commits = Math.max(commits, to.committed.length);
-          leaders = Math.max(leaders, to.led.length);
-          next.push(to);
-          if (seen.size >= statesMax) return { states: seen.size, depth, commits, leaders };
-        }
+    const seen = new Set<string>();
+    let [commits, leaders, detours] = [0, 0, 0];
+    for (let front = [() => world]; front.length > 0; detours++) {
+      const later: (() => World)[] = [];
+      while (front.length > 0) {
+        const at = front.pop()!();
+        const key = keyOf(at);
+        if (seen.has(key)) continue;
+        if (seen.size >= statesMax) return { states: seen.size, detours, commits, leaders };
+        seen.add(key);
+        commits = Math.max(commits, at.committed.length);
+        leaders = Math.max(leaders, at.led.length - 1);
+        const [usual, ...others] = this.#next(at);
+        if (usual) front.push(usual);
+        later.push(...others);
       }
-      front = next;
-      depth++;
+      front = later;
     }
-    return { states: seen.size, depth, commits, leaders };
+    return { states: seen.size, detours, commits, leaders };
   }
 
-  *#next(world: World): Generator<World> {
+  *#next(world: World): Generator<() => World> {
     const { budget, silent } = world;
-    for (const letter of this.#firstLetters(world.letters)) yield this.#deliver(world, letter);
-    for (const [id, node] of world.nodes) {
-      if (!node.isSynced) yield this.#step(world, id, { kind: "sync" });
-      if (node.role === "leader" && budget.append > 0) yield this.#spend(world, "append", id, { kind: "append" });
-      if (node.isTimed && budget.timer > 0) yield this.#spend(world, "timer", id, { kind: "timer" });
-      if (budget.restart > 0) yield this.#restart({ ...world, budget: less(budget, "restart") }, id, false);
-      const others = [...world.nodes.values()].filter((other) => other !== node);
-      if (budget.wipe > 0 && others.every(({ isDoubtful }) => !isDoubtful)) {
-        yield this.#restart({ ...world, budget: less(budget, "wipe") }, id, true);
-      }
-      if (silent === undefined && budget.silence > 0) {
-        let next: World = { ...world, silent: id, budget: less(budget, "silence") };
-        for (const other of VOTERS) if (other !== id) next = this.#step(next, other, { kind: "lost", peer: id });
-        yield next;
-      }
+    for (const letter of this.#firstLetters(world.letters)) yield () => this.#deliver(world, letter);
+    const nodes = [...world.nodes];
+    for (const [id, node] of nodes) if (!node.isSynced) yield () => this.#step(world, id, { kind: "sync" });
+    for (const [id, node] of nodes) {
+      if (node.role === "leader" && budget.append > 0) yield () => this.#spend(world, "append", id, { kind: "append" });
     }
-    if (silent !== undefined) yield this.#renew({ ...world, silent: undefined }, silent);
+    for (const [id, node] of nodes) {
+      if (node.isTimed && budget.timer > 0) yield () => this.#spend(world, "timer", id, { kind: "timer" });
+    }
+    for (const [id, node] of nodes) yield* this.#faults(world, id, node);
+    if (silent !== undefined) yield () => this.#renew({ ...world, silent: undefined }, silent);
+  }
+
+  *#faults(world: World, id: string, node: Known): Generator<() => World> {
+    const { budget, silent } = world;
+    if (budget.restart > 0) yield () => this.#restart({ ...world, budget: less(budget, "restart") }, id, false);
+    const others = [...world.nodes.values()].filter((other) => other !== node);
+    if (budget.wipe > 0 && others.every(({ isDoubtful }) => !isDoubtful)) {
+      yield () => this.#restart({ ...world, budget: less(budget, "wipe") }, id, true);
+    }
+    if (silent !== undefined || budget.silence === 0) return;
+    yield () => this.#silence({ ...world, silent: id, budget: less(budget, "silence") }, id);
+  }
+
+  #silence(world: World, id: string): World {
+    const others = VOTERS.filter((other) => other !== id);
+    return others.reduce((next, other) => this.#step(next, other, { kind: "lost", peer: id }), world);
   }
 
   #spend(world: World, what: keyof Budget, id: string, step: Step): World {
