@@ -1,6 +1,7 @@
 // A cluster of `serve` processes, each on a runtime and with a data directory of its own, that are killed, stopped where they
 // stand, and started again.
 
+import { rm } from "node:fs/promises";
 import process from "node:process";
 import { join } from "node:path";
 import { Api } from "../routes/api.ts";
@@ -119,6 +120,13 @@ export class ClusterProcesses {
     return await program.kill("SIGTERM");
   }
 
+  /** Empties the disk of a node that does not run. */
+  async wipe(id: string): Promise<void> {
+    const { server, data } = this.#node(id);
+    if (server) throw new Error(`node ${id} runs`);
+    await rm(data, { recursive: true, force: true });
+  }
+
   /** Stops the process where it stands: its sockets stay open, nothing in it goes on. */
   pause(id: string): void {
     process.kill(this.pid(id), "SIGSTOP");
@@ -165,11 +173,14 @@ export class ClusterProcesses {
     await this.sound(channel);
   }
 
-  /** Waits until no node that is awake doubts its log: each two of them can choose a leader then. */
+  /** Waits until every node that is awake takes part and does not doubt its log: any two of them can choose a leader then. */
   async sound(channel: string): Promise<void> {
+    // A node that has not opened its log yet says nothing of doubts, and knows no leader.
+    const isSound = (status: SetStatus | undefined) =>
+      status !== undefined && status.leader !== null && !status.doubtful;
     await eventually(`all nodes are sure of ${channel}`, async () => {
       const statuses = await Promise.all(this.awake.map((id) => this.status(id, channel)));
-      return statuses.every((status) => status !== undefined && !status.doubtful) ? true : undefined;
+      return statuses.every(isSound) ? true : undefined;
     }, LEADER_MS_MAX);
   }
 
