@@ -1,19 +1,19 @@
-// Changes of the catalogue: asked for on any node, made by its leader, one after the other, seen by whoever asked when it is told.
+// Changes of the catalogue: asked for on any node, made by its leader in one order, seen by whoever asked when it is told.
 
-import { sleep } from "../core/environment.ts";
-import type { Environment } from "../core/environment.ts";
+import { type Environment, sleep } from "../core/environment.ts";
 import { utf8 } from "../lib/bytes.ts";
+import { type Deferred, deferred } from "../lib/deferred.ts";
 import { Command, jsonCodec } from "../peer/command.ts";
 import type { Mesh } from "../peer/mesh.ts";
 import { isOfPeer } from "../peer/peer_error.ts";
-import type { CatalogueRecord, ChannelConfig, VotersRequest } from "../schema/channel.ts";
+import type { CatalogueRecord } from "../schema/channel.ts";
 import { catalogueChanged, type CatalogueRequest, catalogueRequest, outcome } from "../schema/node_commands.ts";
 import { frameUnplaced } from "../wire/stamp_run.ts";
-import type { Catalogue, CatalogueItem } from "./catalogue.ts";
+import type { Catalogue } from "./catalogue.ts";
+import { CatalogueDraft } from "./catalogue_draft.ts";
 import type { Channel } from "./channel.ts";
 import { isUnsent, type Outcome, outcomeOf, valueOf } from "./outcome.ts";
 import { Refusal } from "./refusal.ts";
-import { chooseVoters } from "./voters.ts";
 
 const command = new Command<CatalogueRequest, Outcome<{ seq: number }>>("millrace/catalogue", {
   value: jsonCodec(catalogueRequest),
@@ -22,8 +22,9 @@ const command = new Command<CatalogueRequest, Outcome<{ seq: number }>>("millrac
 
 /** How soon a request is made again that met no leader. */
 const RETRY_MS = 50;
-/** Changes that may wait for their turn on the leader. */
+/** Changes that may wait for their turn on the leader, and those that are made at one go. */
 const WAITING_MAX = 1_024;
+const TOGETHER_MAX = 128;
 /** What another leader, or the same one a moment later, may answer otherwise. */
 const PASSING: readonly string[] = ["not-leader", "no-leader", "append-unknown", "draining"];
 
@@ -37,11 +38,18 @@ export interface CatalogueEditorOptions {
   readonly timeoutMs: number;
 }
 
+/** A change that waits for its turn. */
+interface Waiting {
+  readonly request: CatalogueRequest;
+  /** Whoever asked does not wait longer. */
+  readonly untilMs: number;
+  readonly made: Deferred<{ seq: number }>;
+}
+
 export class CatalogueEditor {
   readonly #options: CatalogueEditorOptions;
-  /** Settles when the change under way is done. */
-  #changing: Promise<unknown> = Promise.resolve();
-  #waiting = 0;
+  readonly #waiting: Waiting[] = [];
+  #isMaking = false;
 
   constructor(options: CatalogueEditorOptions) {
     this.#options = options;
@@ -94,27 +102,59 @@ export class CatalogueEditor {
   }
 
   /** Makes the change on the leader; where there is nothing to change, that is an answer too. */
-  async #make(request: CatalogueRequest): Promise<{ seq: number }> {
-    const { environment: { clock }, timeoutMs } = this.#options;
-    if (this.#waiting >= WAITING_MAX) {
+  #make(request: CatalogueRequest): Promise<{ seq: number }> {
+    if (this.#waiting.length >= WAITING_MAX) {
       throw new Refusal("backpressure", `${WAITING_MAX} changes of the catalogue wait already`);
     }
-    const untilMs = clock.monotonic() + timeoutMs;
-    this.#waiting++;
-    const made = this.#changing.then(() => this.#makeNow(request, untilMs)).finally(() => this.#waiting--);
-    this.#changing = made.catch(() => {});
-    return await made;
+    const { environment: { clock }, timeoutMs } = this.#options;
+    const made = deferred<{ seq: number }>();
+    this.#waiting.push({ request, untilMs: clock.monotonic() + timeoutMs, made });
+    if (!this.#isMaking) void this.#makeAll();
+    return made.promise;
   }
 
-  async #makeNow(request: CatalogueRequest, untilMs: number): Promise<{ seq: number }> {
-    const { catalogue, channel, environment: { clock } } = this.#options;
-    // Whoever asked has been told that nothing has happened.
-    await this.#settled(untilMs - clock.monotonic());
-    const record = this.#recordOf(request, clock.now());
-    if (!record) return { seq: catalogue.applied.value };
-    const frames = frameUnplaced([utf8(JSON.stringify(record))]);
-    const { lastSeq } = await channel().append({ frames, ack: "quorum" });
-    return { seq: lastSeq };
+  /** All that wait together become one append. */
+  async #makeAll(): Promise<void> {
+    const { environment: { clock } } = this.#options;
+    this.#isMaking = true;
+    while (this.#waiting.length > 0) {
+      try {
+        await this.#settled(this.#waiting[0]!.untilMs - clock.monotonic());
+      } catch (error) {
+        // Without the others: they may have more time.
+        this.#waiting.shift()!.made.reject(error);
+        continue;
+      }
+      await this.#makeTogether(this.#waiting.splice(0, TOGETHER_MAX));
+    }
+    this.#isMaking = false;
+  }
+
+  /** Settles each of `waiting`. */
+  async #makeTogether(waiting: readonly Waiting[]): Promise<void> {
+    let left = waiting;
+    try {
+      const draft = this.#draft();
+      left = waiting.filter((each) => isTaken(each, draft));
+      const seq = await this.#append(draft.records);
+      for (const { made } of left) made.resolve({ seq });
+    } catch (error) {
+      for (const { made } of left) made.reject(error);
+    }
+  }
+
+  #draft(): CatalogueDraft {
+    const { catalogue, channel, mesh, nodeId, environment: { clock } } = this.#options;
+    const isUp = (id: string) => id === nodeId || mesh.session(id) !== undefined;
+    const membership = channel().member?.membership ?? { voters: [nodeId], observers: [] };
+    return new CatalogueDraft(catalogue, { membership, isUp, nodeId, now: clock.now() });
+  }
+
+  /** Answers up to where the catalogue must be applied for `records` to be seen. */
+  async #append(records: readonly CatalogueRecord[]): Promise<number> {
+    if (records.length === 0) return this.#options.catalogue.applied.value;
+    const frames = frameUnplaced(records.map((record) => utf8(JSON.stringify(record))));
+    return (await this.#options.channel().append({ frames, ack: "quorum" })).lastSeq;
   }
 
   /** A leader decides by all that its log says, and that counts once it is committed. */
@@ -137,40 +177,16 @@ export class CatalogueEditor {
       gone.removeEventListener("abort", leave);
     }
   }
+}
 
-  #recordOf(request: CatalogueRequest, at: number): CatalogueRecord | undefined {
-    const { catalogue } = this.#options;
-    const { name, incarnation } = request;
-    const item = catalogue.item(name);
-    if (request.op === "create") return this.#creationOf(request, item, at);
-    if (item?.incarnation !== incarnation) {
-      if (request.op === "delete" && catalogue.isDeleted(incarnation)) return undefined;
-      throw new Refusal("unknown-channel", `there is no channel ${JSON.stringify(name)}`);
-    }
-    if (request.op === "delete") return { op: "delete", name, incarnation, at };
-    const before = item.nodes ?? [this.#options.nodeId];
-    const kept = before.filter((id) => id !== request.remove);
-    const nodes = [...new Set(request.add === undefined ? kept : [...kept, request.add])].sort();
-    if (item.nodes && nodes.join() === [...item.nodes].sort().join()) return undefined;
-    return { op: "place", name, incarnation, nodes, at };
-  }
-
-  #creationOf(
-    { name, incarnation, config, voters: asked }: CatalogueRequest & { op: "create" },
-    item: CatalogueItem | undefined,
-    at: number,
-  ): CatalogueRecord | undefined {
-    if (item) {
-      if (item.incarnation === incarnation) return undefined;
-      if (sameConfig(item.config, config) && sameVoters(item.voters, asked)) return undefined;
-      const found = JSON.stringify({ ...item.config, voters: item.voters });
-      throw new Refusal("channel-exists", `channel ${name} exists with another configuration: ${found}`);
-    }
-    const { channel, mesh, nodeId, catalogue } = this.#options;
-    const isUp = (id: string) => id === nodeId || mesh.session(id) !== undefined;
-    const membership = channel().member?.membership ?? { voters: [nodeId], observers: [] };
-    const voters = chooseVoters(asked, { membership, isUp, items: catalogue.items });
-    return { op: "create", name, incarnation, config, voters, at };
+/** Whether `draft` has the change now; whoever waits for one that it cannot have is told. */
+function isTaken({ request, made }: Waiting, draft: CatalogueDraft): boolean {
+  try {
+    draft.take(request);
+    return true;
+  } catch (error) {
+    made.reject(error);
+    return false;
   }
 }
 
@@ -187,15 +203,4 @@ function unlessAborted<Value>(task: Promise<Value>, signal: AbortSignal): Promis
     signal.addEventListener("abort", abandon, { once: true });
     task.then(resolve, reject).finally(() => signal.removeEventListener("abort", abandon));
   });
-}
-
-function sameConfig(a: ChannelConfig, b: ChannelConfig): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
-}
-
-/** Whoever does not ask for voters takes those that there are. */
-function sameVoters(found: readonly string[] | undefined, asked: VotersRequest | undefined): boolean {
-  if (asked === undefined) return true;
-  if (typeof asked === "number") return asked === (found?.length ?? 1);
-  return found !== undefined && [...found].sort().join() === [...asked].sort().join();
 }
