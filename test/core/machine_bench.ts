@@ -34,6 +34,7 @@ export class Bench {
     const epochStarts: EpochStart[] = log.flatMap((epoch, index) =>
       epoch === log[index - 1] ? [] : [{ epoch, seq: index + 1 }]
     );
+    let drawn = 0;
     this.machine = new MemberMachine({
       nodeId: "a",
       record: {
@@ -52,7 +53,8 @@ export class Bench {
       isLogSound: true,
       timing: { heartbeatMs: 100, electionMsMin: 300, electionMsMax: 600 },
       creditBytes: CREDIT_BYTES,
-      random: () => 0.5,
+      // Never twice the same, so that requests are told apart.
+      random: () => 0.5 + drawn++ * 1e-6,
       haste: () => 0,
       ...options,
     });
