@@ -9,8 +9,10 @@ import { FRAME_HEADER_BYTES, frameCrcAt, frameLengthAt } from "../../src/wire/fr
 import { chainAfter } from "../../src/wire/frame_run.ts";
 import { frameUnplaced } from "../../src/wire/stamp_run.ts";
 import { type AppendOperation, History } from "./history.ts";
-import { describe, isOfDisk, type SimChannel, type SimNode } from "./node.ts";
+import type { SimNode } from "./node.ts";
+import type { SimChannel } from "./surroundings.ts";
 import type { SimRandom } from "./random.ts";
+import { describe, isOfDisk } from "./telling.ts";
 import type { SimTime } from "./time.ts";
 
 export interface ClientSurroundings {

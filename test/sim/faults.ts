@@ -6,9 +6,11 @@ import { MemberError } from "../../src/stream/member_error.ts";
 import { damage, type DamageKind } from "./damage.ts";
 import { goodManners } from "./disk.ts";
 import type { Network } from "./network.ts";
-import { describe, isOfDisk, JOURNAL_PATH, ROOT, type SimChannel, type SimNode } from "./node.ts";
+import { JOURNAL_PATH, ROOT, type SimNode } from "./node.ts";
+import type { SimChannel } from "./surroundings.ts";
 import type { Fault, Plan } from "./plan.ts";
 import type { SimRandom } from "./random.ts";
+import { describe, isOfDisk } from "./telling.ts";
 import type { SimTime } from "./time.ts";
 
 export interface FaultSurroundings {
@@ -71,7 +73,8 @@ export class Faults {
 
   #restartLater(node: SimNode): void {
     const { time, random } = this.#around;
-    time.after(this.#isOver ? random.between(5, 200) : random.skewed(10, 2_500), () => {
+    const isAtOnce = random.chance(0.3);
+    time.after(this.#isOver || isAtOnce ? random.between(1, 50) : random.skewed(10, 2_500), () => {
       if (!this.#held.has(node)) node.boot();
     });
   }
@@ -90,14 +93,17 @@ export class Faults {
   }
 
   #cause(fault: Fault): void {
-    const { random, nodes, trace } = this.#around;
-    const node = random.pick(nodes);
+    const { random, nodes, plan, trace } = this.#around;
+    // Leaders more often than others: what happens to them matters most.
+    const leader = random.chance(0.3) ? this.#leaderOf(random.pick(plan.channels)) : undefined;
+    const node = leader ?? random.pick(nodes);
     trace(`fault: ${fault} (${node.id})`);
     switch (fault) {
       case "power cut":
       case "kill":
       case "crash inside":
       case "crash on disk":
+      case "crash after a promise":
       case "stop":
         return this.#down(fault, node);
       case "power cut of all":
@@ -137,7 +143,10 @@ export class Faults {
     }
   }
 
-  #down(fault: "power cut" | "kill" | "crash inside" | "crash on disk" | "stop", node: SimNode): void {
+  #down(
+    fault: "power cut" | "kill" | "crash inside" | "crash on disk" | "crash after a promise" | "stop",
+    node: SimNode,
+  ): void {
     const { random, nodes, plan, count } = this.#around;
     if (!node.isUp || nodes.filter((each) => !each.isUp).length >= plan.downMax && plan.voters.length > 1) return;
     const death = random.chance(0.7) ? "power" : "kill";
@@ -150,7 +159,9 @@ export class Faults {
         if (!node.isPaused) void node.stop();
         return;
       case "crash on disk":
-        return node.crashOnDisk(random.whole(1, 20), death);
+        return node.fuses.armDisk(random.whole(1, 20), death);
+      case "crash after a promise":
+        return node.fuses.armPromise(random.pick(["voteReply", "feedAck"]), { turns: random.whole(0, 3), death });
       case "crash inside":
         count("crash between two promises");
         // On the node's own clock, so that there is something inside of which it crashes.

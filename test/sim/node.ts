@@ -2,59 +2,28 @@
 // members, replica sets - on the simulated clock, disk and network; it ends by a crash at any await, or in good order.
 
 import type { Environment } from "../../src/core/environment.ts";
-import type { MemberEvent, MemberMessage } from "../../src/core/replica_set.ts";
 import { MemoryDisk } from "../../src/log/disk.memory.ts";
 import type { LogStore } from "../../src/log/log_store.ts";
 import { openMemberStore } from "../../src/log/member_journal.ts";
 import type { MemberStore } from "../../src/log/member_store.ts";
 import { openSegmentStore } from "../../src/log/segment_store.ts";
-import { StoreError } from "../../src/log/store_error.ts";
 import type { Member } from "../../src/stream/member.ts";
-import { MemberError } from "../../src/stream/member_error.ts";
 import { recordWithoutLog } from "../../src/stream/member_record.ts";
 import { ReplicaSets } from "../../src/stream/replica_sets.ts";
 import { crc32 } from "../../src/wire/crc32.node.ts";
 import { type DiskManners, goodManners, SimDisk } from "./disk.ts";
-import type { Network, NetworkHost, SessionEnd } from "./network.ts";
-import type { Oracle } from "./oracle.ts";
+import { type Death, Fuses } from "./fuses.ts";
+import type { NetworkHost, SessionEnd } from "./network.ts";
 import { ENTRY_BYTES_MAX, HEARTBEAT_MS, SimPort } from "./port.ts";
 import type { SimRandom } from "./random.ts";
 import { shadowOf, storedFrames } from "./shadow.ts";
-import { NodeClock, type SimTime } from "./time.ts";
+import type { NodeSurroundings, SimChannel } from "./surroundings.ts";
+import { describe, isOfDisk, tellEvent, tellMessage } from "./telling.ts";
+import { NodeClock } from "./time.ts";
 import { WatchedLog } from "./watched_log.ts";
 
 export const ROOT = "/data";
 export const JOURNAL_PATH = `${ROOT}/members.journal`;
-
-export interface SimChannel {
-  /** Incarnation, which is the id of its log too. */
-  readonly id: string;
-  readonly voters: readonly string[];
-  /** As the catalogue: nobody can be certain that it is new. */
-  readonly isFirst: boolean;
-}
-
-export interface NodeShape {
-  readonly segmentBytesMax: number;
-  readonly tailCacheBytesMax: number;
-  readonly writeAheadBytesMin: number;
-  readonly creditBytes: number;
-}
-
-/** What nodes share. */
-export interface NodeSurroundings {
-  readonly time: SimTime;
-  readonly network: Network;
-  readonly oracle: Oracle;
-  readonly channels: readonly SimChannel[];
-  readonly shape: NodeShape;
-  readonly count: (what: string) => void;
-  readonly trace: (line: string) => void;
-  readonly onViolation: (violation: string) => void;
-}
-
-/** How a life ends. `power`: what was not synced is lost, more or less. `kill`: only the process is gone. */
-export type Death = "power" | "kill" | "stop";
 
 interface Life {
   readonly number: number;
@@ -89,8 +58,11 @@ export class SimNode implements NetworkHost {
   #lives = 0;
   /** Channels that this node may have acked something of. */
   readonly #had = new Set<string>();
-  /** Crashes after so many operations of the disk. */
-  #diskFuse: { left: number; death: Death } | undefined;
+  readonly fuses = new Fuses((place, { turns, death }) => {
+    this.#around.count(place);
+    if (turns === 0) this.crash(death);
+    else void this.crashInside(turns, death);
+  });
   #onDeath: () => void = () => {};
 
   constructor(
@@ -181,7 +153,7 @@ export class SimNode implements NetworkHost {
   }
 
   /** The life is over between two instructions. */
-  crash(death: "power" | "kill"): void {
+  crash(death: Death): void {
     const life = this.#life;
     if (!life) return;
     this.observe();
@@ -195,13 +167,8 @@ export class SimNode implements NetworkHost {
     network.died(this.id, this.#random.chance(death === "kill" ? 0.9 : 0.5));
   }
 
-  /** Crashes after `count` more operations of its disk, between the operation and its answer. */
-  crashOnDisk(count: number, death: "power" | "kill"): void {
-    this.#diskFuse = { left: count, death };
-  }
-
   /** Crashes after `count` turns of its promises, from now on. */
-  async crashInside(count: number, death: "power" | "kill"): Promise<void> {
+  async crashInside(count: number, death: Death): Promise<void> {
     const life = this.#life;
     for (let turn = 0; turn < count; turn++) await null;
     if (life && life === this.#life) this.crash(death);
@@ -277,6 +244,7 @@ export class SimNode implements NetworkHost {
       onSend: (to, message) => {
         this.#had.add(message.channel);
         oracle.sent(this.id, to, message);
+        this.fuses.said(message);
       },
     });
     life.ports.set(end.peerId, port);
@@ -305,7 +273,7 @@ export class SimNode implements NetworkHost {
 
   #over(life: Life): void {
     this.#life = undefined;
-    this.#diskFuse = undefined;
+    this.fuses.disarm();
     for (const task of life.ends.splice(0)) task();
     this.#onDeath();
   }
@@ -334,7 +302,7 @@ export class SimNode implements NetworkHost {
         count(kind);
         trace(`${this.id} ${kind} ${path}`);
       },
-      onPerformed: () => this.#burn(life),
+      onPerformed: () => this.fuses.performed(),
     });
     const onNotice = (notice: { kind: string; log: string; message: string }) => {
       trace(`${this.id} notice ${notice.kind} ${notice.log}: ${notice.message}`);
@@ -415,66 +383,5 @@ export class SimNode implements NetworkHost {
       for (const port of life.ports.values()) port.beat();
       this.#beat(life);
     });
-  }
-
-  /** An operation of the disk is done, and its caller does not know it yet. */
-  #burn(life: Life): void {
-    const fuse = this.#diskFuse;
-    if (!fuse || this.#life !== life || --fuse.left > 0) return;
-    this.#around.count("crash inside a disk operation");
-    this.crash(fuse.death === "power" ? "power" : "kill");
-  }
-}
-
-/** Whether the disk is to blame, or the end of the member that the disk has caused. */
-export function isOfDisk(error: unknown): boolean {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if (cause instanceof StoreError || cause instanceof MemberError) return true;
-  }
-  return false;
-}
-
-export function describe(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const cause = error.cause === undefined ? "" : `; ${describe(error.cause)}`;
-  return `${error.name}: ${error.message}${cause}`;
-}
-
-function tellEvent({ event, ...rest }: MemberEvent): string {
-  return `${event} ${
-    Object.values(rest).map((value) => typeof value === "object" ? JSON.stringify(value) : value).join(" ")
-  }`;
-}
-
-function tellMessage(message: MemberMessage): string {
-  const { type, channel, epoch } = message;
-  const head = `${type} ${channel} e${epoch}`;
-  switch (message.type) {
-    case "voteRequest": {
-      const { isPreVote, isTransfer, isDoubtful, end } = message;
-      const kind = `${isPreVote ? " pre" : ""}${isTransfer ? " transfer" : ""}${isDoubtful ? " doubtful" : ""}`;
-      return `${head}${kind} end ${end.seq}@${end.epoch}`;
-    }
-    case "voteReply": {
-      const { isPreVote, isGranted, isDoubtful } = message;
-      return `${head}${isPreVote ? " pre" : ""}${isDoubtful ? " doubtful" : ""} ${isGranted ? "yes" : "no"}`;
-    }
-    case "memberState":
-      return `${head} ${message.role} of ${message.leader} end ${message.end.seq}@${message.end.epoch} commit ${message.commit}`;
-    case "feedRequest":
-      return `${head} #${message.requestId % 1000} from ${message.from} after e${message.epochBefore}`;
-    case "feedNack":
-      return `${head} #${message.requestId % 1000} ${message.code} ${message.seq}@${message.epochAt}`;
-    case "entries": {
-      const { requestId, from, epochBefore, frames, end, commit } = message;
-      const size = `${frames.byteLength} bytes end ${end.seq}@${end.epoch} commit ${commit}`;
-      return `${head} #${requestId % 1000} from ${from} after e${epochBefore} ${size}`;
-    }
-    case "feedAck": {
-      const { requestId, writtenSeq, syncedSeq, commit } = message;
-      return `${head} #${requestId % 1000} written ${writtenSeq} synced ${syncedSeq} commit ${commit}`;
-    }
-    case "succeed":
-      return head;
   }
 }

@@ -2,7 +2,7 @@
 // its own mixture, so that rare faults are not drowned by common ones.
 
 import type { NetworkManners } from "./network.ts";
-import type { NodeShape, SimChannel } from "./node.ts";
+import type { NodeShape, SimChannel } from "./surroundings.ts";
 import type { SimRandom } from "./random.ts";
 
 export const FAULTS = [
@@ -11,6 +11,7 @@ export const FAULTS = [
   "stop",
   "crash inside",
   "crash on disk",
+  "crash after a promise",
   "power cut of all",
   "pause",
   "clock jump",

@@ -16,8 +16,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "ack-before-sync",
     path: "src/core/following.ts",
-    text: "const { options: { creditBytes, acksWritten }, writtenSeq, syncedSeq } = context;",
-    replacement: "const { options: { creditBytes, acksWritten }, writtenSeq, writtenSeq: syncedSeq } = context;",
+    text: "const syncedSeq = context.inquiry.isOver ? context.syncedSeq : 0;",
+    replacement: "const syncedSeq = context.inquiry.isOver ? context.writtenSeq : 0;",
     breaks: "a replica says that it has synced what is only written",
   },
   {
@@ -144,9 +144,16 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "wiped-node-not-in-doubt",
     path: "src/stream/member_record.ts",
-    text: "isDoubtful: !isNew || log.tail.nextSeq > 1,",
+    text: "isDoubtful: !isKnown,",
     replacement: "isDoubtful: false,",
     breaks: "a node whose disk is new does not know that it may have lost something",
+  },
+  {
+    name: "forgotten-epochs-not-asked-for",
+    path: "src/core/inquiry.ts",
+    text: "return record.isForgetful !== true || this.#answers.isWon(membership);",
+    replacement: "return record.isForgetful !== undefined || this.#answers !== undefined || membership !== undefined;",
+    breaks: "a node that has forgotten its epochs is counted by a leader that the others have left",
   },
   {
     name: "torn-tail-without-doubt",

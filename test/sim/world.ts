@@ -9,10 +9,12 @@ import { Observer, Producer } from "./clients.ts";
 import { Faults } from "./faults.ts";
 import { type FinalEntry, History } from "./history.ts";
 import { Network } from "./network.ts";
-import { describe, type SimChannel, SimNode } from "./node.ts";
+import { SimNode } from "./node.ts";
+import type { SimChannel } from "./surroundings.ts";
 import { Oracle } from "./oracle.ts";
 import { type Plan, planOf } from "./plan.ts";
 import { SimRandom } from "./random.ts";
+import { describe } from "./telling.ts";
 import { SimTime } from "./time.ts";
 import { Trace } from "./trace.ts";
 
@@ -283,10 +285,13 @@ class World {
 
   /** What all replicas of `channel` hold in the end, read from a disk that nobody has damaged. */
   #finalLog({ id }: SimChannel): FinalEntry[] {
-    const nodes = this.#nodes.filter((node) => node.member(id)?.membership.voters.includes(node.id) && !node.isInjured);
+    const leader = this.#nodes.find((node) => node.isReady && node.member(id)?.role === "leader");
+    const voters = leader?.member(id)?.membership.voters ?? [];
+    const whole = this.#nodes.find((node) => voters.includes(node.id) && !node.isInjured);
+    if (!whole) throw new Error(`channel ${id} has no leader, or only voters whose disks were damaged`);
     const entries: FinalEntry[] = [];
     let chain = 0;
-    for (const bytes of nodes[0]!.storedFrames(id)) {
+    for (const bytes of whole.storedFrames(id)) {
       const view = viewOf(bytes);
       let at = 0;
       for (const { seq, epoch, type, payload } of entriesOf(bytes)) {

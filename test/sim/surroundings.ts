@@ -1,0 +1,32 @@
+// What the nodes of a simulated world share.
+
+import type { Network } from "./network.ts";
+import type { Oracle } from "./oracle.ts";
+import type { SimTime } from "./time.ts";
+
+export interface SimChannel {
+  /** Incarnation, which is the id of its log too. */
+  readonly id: string;
+  readonly voters: readonly string[];
+  /** As the catalogue: nobody can be certain that it is new. */
+  readonly isFirst: boolean;
+}
+
+export interface NodeShape {
+  readonly segmentBytesMax: number;
+  readonly tailCacheBytesMax: number;
+  readonly writeAheadBytesMin: number;
+  readonly creditBytes: number;
+}
+
+/** What nodes share. */
+export interface NodeSurroundings {
+  readonly time: SimTime;
+  readonly network: Network;
+  readonly oracle: Oracle;
+  readonly channels: readonly SimChannel[];
+  readonly shape: NodeShape;
+  readonly count: (what: string) => void;
+  readonly trace: (line: string) => void;
+  readonly onViolation: (violation: string) => void;
+}
