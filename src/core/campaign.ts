@@ -38,9 +38,10 @@ export class Campaign {
     return this.#grants.has(voter) || this.#refusals.has(voter);
   }
 
-  isWon({ voters }: Membership): boolean {
+  /** `everyone`: whose grants make it unanimous. */
+  isWon({ voters }: Membership, everyone: readonly string[]): boolean {
     const sound = voters.filter((id) => this.#grants.get(id) === true);
-    return sound.length >= majorityOf(voters.length) || voters.every((id) => this.#grants.has(id));
+    return sound.length >= majorityOf(voters.length) || everyone.every((id) => this.#grants.has(id));
   }
 
   /** Whether so many refuse that it cannot be won any more. */

@@ -44,9 +44,11 @@ export class Election {
     if (!context.mayStand || context.role === "leader" || !this.#host.isAble()) return;
     if (!hasMajority(context.membership, (id) => context.isUp(id))) return;
     const spreadMs = (electionMsMax - electionMsMin) * random() * (1 - HASTE_SHARE * haste());
-    const { voters } = context.membership;
-    const isAlone = voters.length === 1 && voters[0] === context.nodeId;
-    const delayMs = isAlone && cause !== "retry" ? 0 : cause === "silence" ? spreadMs : electionMsMin + spreadMs;
+    const delayMs = context.isAlone && cause !== "retry"
+      ? 0
+      : cause === "silence"
+      ? spreadMs
+      : electionMsMin + spreadMs;
     context.deadlines.set("election", context.nowMs + delayMs);
   }
 
@@ -73,8 +75,8 @@ export class Election {
     const campaign = this.#campaign;
     if (!campaign) return;
     const { epoch, isPreVote, isTransfer } = campaign;
-    const { end, membership, record: { channel, isDoubtful }, options: { timing } } = context;
-    for (const to of membership.voters) {
+    const { end, everyone, record: { channel, isDoubtful }, options: { timing } } = context;
+    for (const to of everyone) {
       if (campaign.hasAnswered(to)) continue;
       context.send(to, { type: "voteRequest", channel, epoch, isPreVote, isTransfer, isDoubtful, end });
     }
@@ -136,7 +138,7 @@ export class Election {
 
   #count(campaign: Campaign): void {
     const context = this.#context;
-    if (campaign.isWon(context.membership)) {
+    if (campaign.isWon(context.membership, context.everyone)) {
       this.end();
       if (campaign.isPreVote) this.stand({ isPreVote: false, isTransfer: false });
       else this.#host.won();

@@ -14,6 +14,7 @@ export interface Inquirer {
   readonly nodeId: string;
   readonly record: MemberRecord;
   readonly membership: Membership;
+  readonly everyone: readonly string[];
   readonly role: Role;
   readonly leader: string | undefined;
   readonly end: LogEnd;
@@ -44,8 +45,8 @@ export class Inquiry {
 
   /** Whether what this node has may be counted. */
   get isOver(): boolean {
-    const { record, membership } = this.#context;
-    return record.isForgetful !== true || this.#answers.isWon(membership);
+    const { record, membership, everyone } = this.#context;
+    return record.isForgetful !== true || this.#answers.isWon(membership, everyone);
   }
 
   /** `from` is in no later epoch than this node is in by the end of this step. */
@@ -64,12 +65,12 @@ export class Inquiry {
   /** Asks where that is needed, which is where a leader is followed, and it is time. */
   pursue(): void {
     const context = this.#context;
-    const { deadlines, membership, nowMs, end, record: { channel, epoch } } = context;
+    const { deadlines, everyone, nowMs, end, record: { channel, epoch } } = context;
     // Who stands for election asks the same in any case.
     const isFollowing = context.role !== "leader" && context.leader !== undefined;
     if (this.isOver || !isFollowing) return deadlines.clear("inquiry");
     if (deadlines.has("inquiry")) return;
-    const asked = membership.voters.filter((id) => context.up.has(id) && !this.#sound.has(id));
+    const asked = everyone.filter((id) => id !== context.nodeId && context.up.has(id) && !this.#sound.has(id));
     if (asked.length === 0) return;
     for (const to of asked) {
       context.send(to, {

@@ -104,8 +104,7 @@ export class MemberMachine {
     const context = this.#context;
     context.nowMs = nowMs;
     for (const id of upPeers) context.up.add(id);
-    const { voters } = context.membership;
-    const isAlone = voters.length === 1 && voters[0] === context.nodeId;
+    const { isAlone } = context;
     // Who is its own majority has committed what it has synced.
     if (isAlone) context.advanceCommit(context.syncedSeq);
     const { failure } = context.options;
@@ -173,7 +172,7 @@ export class MemberMachine {
     const context = this.#context;
     if (this.#roles.failure !== undefined) return this.#receivedFailed(from, message);
     if (isFarEpoch(message.epoch, context.epoch)) return context.drop("far-epoch", from, message.type);
-    if (!isMember(context.membership, from) && !this.#isOfUnknownMember(from, message)) {
+    if (!this.#isKnown(from) && !this.#isOfUnknownMember(from, message)) {
       // Who is just leaving still says how far it has come.
       if (message.type === "feedAck" && this.#roles.leading) return this.#roles.leading.acked(from, message);
       return context.drop("not-member", from, message.type);
@@ -214,6 +213,10 @@ export class MemberMachine {
     if (from === this.#roles.following?.leader || message.type === "entries") return true;
     if (message.type === "memberState") return message.role === "leader";
     return message.type === "voteRequest" && isUpToDate(message.end, this.#context.end);
+  }
+
+  #isKnown(id: string): boolean {
+    return isMember(this.#context.membership, id) || this.#context.everyone.includes(id);
   }
 
   /** A node whose log has failed takes no part; others have understood once they have gone on without it. */

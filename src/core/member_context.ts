@@ -100,6 +100,21 @@ export class MemberContext {
   }
 
   /**
+   * Whose grants make a vote unanimous: the voters. Who has forgotten asks those also that it began with: fed anew, it meets
+   * memberships of long ago in its log, and by one of those would elect itself without all that came later.
+   */
+  get everyone(): readonly string[] {
+    const { isForgetful, memberships } = this.record;
+    if (isForgetful !== true) return this.membership.voters;
+    return [...new Set([...memberships[0]!.membership.voters, ...this.membership.voters])].sort();
+  }
+
+  /** Whether nobody else has a say. */
+  get isAlone(): boolean {
+    return this.everyone.length === 1 && this.everyone[0] === this.nodeId;
+  }
+
+  /**
    * Whether it may stand for election. Whoever has the entry that takes it out still may until that is committed: the others may
    * not have it, and then cannot win against it.
    */
@@ -155,7 +170,10 @@ export class MemberContext {
 
   /** Remembers memberships that are about to be entries of the log. */
   keepMemberships(added: readonly MembershipEntry[]): void {
-    this.keep({ memberships: [...this.record.memberships, ...added].slice(-MEMBERSHIPS_MAX) });
+    const all = [...this.record.memberships, ...added];
+    const isKept = this.record.isForgetful === true && all.length > MEMBERSHIPS_MAX;
+    const memberships = isKept ? [all[0]!, ...all.slice(1 - MEMBERSHIPS_MAX)] : all.slice(-MEMBERSHIPS_MAX);
+    this.keep({ memberships });
     const { seq, membership } = added.at(-1)!;
     this.tell({ event: "membershipChanged", seq, membership });
   }

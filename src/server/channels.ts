@@ -303,7 +303,8 @@ export class Channels {
     const isAlone = member.membership.voters.length === 1 && member.membership.voters[0] === nodeId;
     const nodes = item.nodes ?? (isAlone ? [nodeId] : []);
     if (!nodes.includes(nodeId)) return undefined;
-    const voters = item.voters ?? nodes;
+    // Where it has lost what it knew, those that take part now stand for whom the log will name: the first ones may be fewer.
+    const voters = nodes;
     // Whoever joins later may have been there before; it is a new one only to what was created while it was sound.
     const isFirst = item.voters === item.nodes && voters.includes(nodeId);
     const isNew = isFirst && !member.isDoubtful && item.seq > member.soundFrom;

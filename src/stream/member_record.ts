@@ -47,7 +47,7 @@ export async function firstRecord(options: FirstRecordOptions): Promise<MemberRe
  */
 export function recordWithoutLog(record: MemberRecord): MemberRecord {
   const { membership } = record.memberships.at(-1)!;
-  return { ...record, isDoubtful: true, memberships: [{ seq: 0, epoch: 0, membership }] };
+  return { ...record, isDoubtful: true, isForgetful: true, memberships: [{ seq: 0, epoch: 0, membership }] };
 }
 
 /** The last entry that `log` no longer keeps; both 0 where it is whole. */

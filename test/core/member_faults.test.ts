@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { EPOCH_MAX, SEQ_MAX } from "../../src/core/position.ts";
 import { Bench } from "./machine_bench.ts";
 
+const end = (seq: number, epoch: number) => ({ seq, epoch });
 const membership = { voters: ["a", "b", "c", "d"], observers: [] };
 
 describe("A write that is undone", () => {
@@ -26,6 +27,40 @@ describe("A write that is undone", () => {
     bench.step({ kind: "refused", reason: "the log is fenced" });
     expect(bench.machine.membership.voters).toEqual(["a", "b", "c"]);
     expect(bench.of("keep").at(-1)!.record.memberships.length).toBe(1);
+  });
+});
+
+describe("A node that is fed anew", () => {
+  test("does not elect itself by a membership of long ago that it meets in the log", () => {
+    const bench = new Bench({ record: { isDoubtful: true, isForgetful: true } });
+    const requestId = bench.follow({ epoch: 3, end: end(9, 3) });
+    bench.receive("b", "entries", { epoch: 3, requestId, end: end(9, 3) });
+    const alone = { voters: ["a"], observers: ["b"] };
+    bench.step({ kind: "found", memberships: [{ seq: 2, epoch: 1, membership: alone }] });
+    bench.step({ kind: "stored", end: end(2, 1), byteLength: 10, epochStarts: [{ epoch: 1, seq: 1 }] }).sync(2);
+    expect(bench.sent("feedAck").map(({ syncedSeq }) => syncedSeq)).not.toContain(2);
+    bench.step({ kind: "peerDown", peer: "b" });
+    for (let passed = 0; passed < 10; passed++) bench.pass(1_000);
+    expect(bench.machine.role).not.toBe("leader");
+    const { record } = bench.machine;
+    const again = new Bench({ record, log: [1, 1], up: [] });
+    expect([again.machine.role, again.machine.commit]).toEqual(["replica", 0]);
+    expect(again.pass(10_000).machine.role).not.toBe("leader");
+  });
+
+  test("is elected where all agree that it may have known", () => {
+    const first = { seq: 0, epoch: 0, membership: { voters: ["a", "b", "c"], observers: [] } };
+    const alone = { seq: 2, epoch: 1, membership: { voters: ["a"], observers: [] } };
+    const bench = new Bench({
+      record: { isDoubtful: true, isForgetful: true, memberships: [first, alone] },
+      log: [1, 1],
+    });
+    bench.pass(1_000);
+    expect(bench.sent("voteRequest").map(({ to }) => to)).toEqual(["b", "c"]);
+    for (const isPreVote of [true, false]) {
+      for (const id of ["b", "c"]) bench.receive(id, "voteReply", { epoch: 2, isPreVote });
+    }
+    expect(bench.machine.role).toBe("leader");
   });
 });
 
