@@ -34,14 +34,17 @@ export async function rejection(promise: Promise<unknown>): Promise<unknown> {
   throw new Error("expected a rejection");
 }
 
-/** A number that no longer changes over some rounds of the event loop. */
-export async function settled(read: () => number): Promise<number> {
+/** A number that no longer changes over some rounds of the event loop, and `quietMs`: other processes may have to wait for their turn. */
+export async function settled(read: () => number, quietMs = 0): Promise<number> {
   let value = read();
   let sameRounds = 0;
+  let sinceMs = performance.now();
   await until(() => {
-    sameRounds = read() === value ? sameRounds + 1 : 0;
+    const isSame = read() === value;
+    sameRounds = isSame ? sameRounds + 1 : 0;
+    if (!isSame) sinceMs = performance.now();
     value = read();
-    return sameRounds >= 25;
+    return sameRounds >= 25 && performance.now() - sinceMs >= quietMs;
   }, "a number to settle");
   return value;
 }
