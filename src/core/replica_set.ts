@@ -32,7 +32,7 @@ export interface MemberRecord {
   readonly votedFor: string;
   /** It may have lost entries that it has acked: it neither leads nor votes as others do until it has caught up. */
   readonly isDoubtful: boolean;
-  /** It may also have forgotten epochs and votes: nothing that it acks is counted until the others have told of theirs. */
+  /** Its record or log is lost: nothing that it acks is counted until the others have told of their epochs (inquiry.ts). */
   readonly isForgetful?: boolean;
   /** Commit at which the last doubt ended; 0 where there never was one. */
   readonly soundFrom: Seq;

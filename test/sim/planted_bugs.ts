@@ -151,7 +151,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "forgotten-epochs-not-asked-for",
     path: "src/core/inquiry.ts",
-    text: "return record.isForgetful !== true || this.#answers.isWon(membership);",
+    text: "return record.isForgetful !== true || this.#answers.isWon(membership, everyone);",
     replacement: "return record.isForgetful !== undefined || this.#answers !== undefined || membership !== undefined;",
     breaks: "a node that has forgotten its epochs is counted by a leader that the others have left",
   },
@@ -186,7 +186,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "take-back-overlooked",
     path: "src/core/roles.ts",
-    text: "if (this.#leading && !(isUnseen && context.history.startOf(context.epoch) !== undefined)) {",
+    text: "if (this.#leading && !(isUnseen && !this.#leading.hasFed && context.history.startOf(context.epoch) !== undefined)) {",
     replacement: "if (this.#leading && context.history.startOf(context.epoch) === undefined) {",
     breaks: "a leader whose write was undone gives the same seqs of the same epoch to other entries",
   },
