@@ -186,7 +186,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "take-back-overlooked",
     path: "src/core/roles.ts",
-    text: "if (this.#leading && !(isUnseen && !this.#leading.hasFed && context.history.startOf(context.epoch) !== undefined)) {",
+    text:
+      "if (this.#leading && !(isUnseen && !this.#leading.hasFed && context.history.startOf(context.epoch) !== undefined)) {",
     replacement: "if (this.#leading && context.history.startOf(context.epoch) === undefined) {",
     breaks: "a leader whose write was undone gives the same seqs of the same epoch to other entries",
   },
