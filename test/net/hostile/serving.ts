@@ -22,6 +22,7 @@ export function serving(how: Serving): (session: Session) => void {
     environment,
     limits: limitsConfig.parse({ handshakeGraceMs: SIEGE_LIMITS.handshakeGraceMs }),
     channel: () => undefined,
+    isPassing: () => false,
   });
   return (session) => sessions.accept(session);
 }
