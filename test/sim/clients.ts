@@ -30,7 +30,7 @@ const APPEND_MS = 2_500;
 const READ_BYTES_MAX = 2_048;
 
 /** What an operation in a life of a node came to, or "over" where the life was over first. */
-function inLife<Value>(node: SimNode, task: () => Promise<Value>): Promise<Value | "over"> {
+export function inLife<Value>(node: SimNode, task: () => Promise<Value>): Promise<Value | "over"> {
   return new Promise((resolve, reject) => {
     node.whenOver(() => resolve("over"));
     task().then(resolve, reject);

@@ -253,7 +253,7 @@ export class Faults {
       : disk.paths().filter((path) => path.startsWith(`${ROOT}/${channel.id}/`) && !path.endsWith("/"));
     const what = damage(disk, paths, { kind, random });
     if (what === undefined) return;
-    node.isInjured = true;
+    node.injure();
     trace(`${node.id} damage: ${kind} ${what}`);
     count(`${kind}${isJournal ? " in the journal" : ""}`);
   }

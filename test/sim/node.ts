@@ -7,6 +7,7 @@ import type { LogStore } from "../../src/log/log_store.ts";
 import { openMemberStore } from "../../src/log/member_journal.ts";
 import type { MemberStore } from "../../src/log/member_store.ts";
 import { openSegmentStore } from "../../src/log/segment_store.ts";
+import { ProducerAppends } from "../../src/server/producer_appends.ts";
 import type { Member } from "../../src/stream/member.ts";
 import { recordWithoutLog } from "../../src/stream/member_record.ts";
 import { ReplicaSets } from "../../src/stream/replica_sets.ts";
@@ -32,6 +33,7 @@ interface Life {
   readonly environment: Environment;
   readonly ports: Map<string, SimPort>;
   readonly members: Map<string, Member>;
+  readonly appends: Map<string, ProducerAppends>;
   readonly ends: (() => void)[];
   store?: LogStore;
   journal?: MemberStore;
@@ -46,10 +48,9 @@ export class SimNode implements NetworkHost {
   disk = new MemoryDisk();
   /** Share of unsynced sectors and names that a power cut leaves. */
   keepShare = 0;
-  /** Bits were flipped, sectors lost or everything wiped here: damage that is found is no bug. */
-  isInjured = false;
   /** Fails writes or syncs, now or some time before in this life. */
   isTroubled = false;
+  #isInjured = false;
   readonly #around: NodeSurroundings;
   readonly #random: SimRandom;
   readonly #rate: number;
@@ -63,7 +64,8 @@ export class SimNode implements NetworkHost {
     if (turns === 0) this.crash(death);
     else void this.crashInside(turns, death);
   });
-  #onDeath: () => void = () => {};
+  /** Called whenever a life has ended, whatever ended it. */
+  onDeath: () => void = () => {};
 
   constructor(
     id: string,
@@ -75,6 +77,11 @@ export class SimNode implements NetworkHost {
     this.#random = options.random;
     this.#rate = options.rate;
     this.#wallOffsetMs = options.wallOffsetMs;
+  }
+
+  /** Bits were flipped, sectors lost or everything wiped here. */
+  get isInjured(): boolean {
+    return this.#isInjured;
   }
 
   get isUp(): boolean {
@@ -98,12 +105,13 @@ export class SimNode implements NetworkHost {
     return this.#life?.clock;
   }
 
-  get environment(): Environment | undefined {
-    return this.#life?.environment;
-  }
-
   member(channel: string): Member | undefined {
     return this.#life?.members.get(channel);
+  }
+
+  /** Where producers that number their appends come to. */
+  producerAppends(channel: string): ProducerAppends | undefined {
+    return this.#life?.appends.get(channel);
   }
 
   /** Whether the channel's log takes nothing any more, or its member has ended. */
@@ -124,11 +132,6 @@ export class SimNode implements NetworkHost {
     else task();
   }
 
-  /** Called whenever a life has ended, whatever ended it. */
-  set onDeath(task: () => void) {
-    this.#onDeath = task;
-  }
-
   /** Begins a life. */
   boot(): void {
     if (this.#life) return;
@@ -142,6 +145,7 @@ export class SimNode implements NetworkHost {
       environment: { clock, random: random.fork("code"), crc32 },
       ports: new Map(),
       members: new Map(),
+      appends: new Map(),
       ends: [],
       isReady: false,
       isStopping: false,
@@ -202,7 +206,13 @@ export class SimNode implements NetworkHost {
   /** Everything on the disk is gone; the node must be down. */
   wipe(): void {
     this.disk = new MemoryDisk();
-    this.isInjured = true;
+    this.injure();
+  }
+
+  /** What is found damaged from now on is no bug. */
+  injure(): void {
+    this.#isInjured = true;
+    this.#around.oracle.injured(this.id);
   }
 
   pause(): void {
@@ -275,7 +285,7 @@ export class SimNode implements NetworkHost {
     this.#life = undefined;
     this.fuses.disarm();
     for (const task of life.ends.splice(0)) task();
-    this.#onDeath();
+    this.onDeath();
   }
 
   #bootFailed(life: Life, error: unknown): void {
@@ -376,6 +386,7 @@ export class SimNode implements NetworkHost {
     if (!life.clock.isAlive) return;
     this.#had.add(channel.id);
     life.members.set(channel.id, member);
+    life.appends.set(channel.id, new ProducerAppends(watched, { clock: life.clock }));
   }
 
   #beat(life: Life): void {

@@ -40,6 +40,8 @@ class ChannelFacts {
   readonly chains = new Map<string, number>();
   /** Votes: whom a node has voted for, by node and epoch. */
   readonly votes = new Map<string, string>();
+  /** By node: the highest epoch that it has said to be in. */
+  readonly promised = new Map<string, number>();
   /** By node: what was ever synced there, by seq. Outlives the node's lives, as its disk does. */
   readonly synced = new Map<string, number[]>();
 }
@@ -47,6 +49,7 @@ class ChannelFacts {
 export class Oracle {
   readonly #channels = new Map<string, ChannelFacts>();
   readonly #replicas = new Map<string, Replica>();
+  readonly #injured = new Set<string>();
   readonly #onViolation: (violation: string) => void;
   /** Leaderships that were seen. */
   elections = 0;
@@ -91,12 +94,24 @@ export class Oracle {
     replica.isAlone = voters.length + observers.length === 1;
     this.#cut(channel, replica, log.tail.nextSeq - 1);
     if (log.synced.value !== replica.synced) this.#synced(channel, replica, log.synced.value);
+    const isOldLeader = role === "leader" && replica.role === "leader" && replica.epoch === epoch;
     if (role !== replica.role || epoch !== replica.epoch) this.#changedRole(channel, replica, member);
+    if (isOldLeader && member.commit.value > replica.commit) this.#ofOwnEpoch(channel, replica, member);
     if (member.commit.value !== replica.commit) this.#changedCommit(channel, replica, member);
+  }
+
+  /** The disk of `nodeId` was damaged: it may forget what it has promised. */
+  injured(nodeId: string): void {
+    this.#injured.add(nodeId);
   }
 
   /** A message leaves `from`. */
   sent(from: string, to: string, message: MemberMessage): void {
+    const isPromise = message.type !== "voteRequest" && (message.type !== "voteReply" || !message.isPreVote);
+    if (isPromise) {
+      const { promised } = this.#facts(message.channel);
+      promised.set(from, Math.max(message.epoch, promised.get(from) ?? 0));
+    }
     if (message.type !== "voteReply" || message.isPreVote || !message.isGranted || message.isDoubtful) return;
     this.#voted(message.channel, { voter: from, candidate: to, epoch: message.epoch });
   }
@@ -168,6 +183,10 @@ export class Oracle {
     if (epoch < replica.epoch) {
       this.#fail(channel, `the epoch of ${nodeId} went back from ${replica.epoch} to ${epoch}`);
     }
+    const promised = this.#facts(channel).promised.get(nodeId) ?? 0;
+    if (epoch < promised && !this.#injured.has(nodeId)) {
+      this.#fail(channel, `${nodeId} is in epoch ${epoch}, and has said that it is in ${promised}`);
+    }
     const wasLeader = replica.role === "leader" && replica.epoch === epoch;
     replica.role = role;
     replica.epoch = epoch;
@@ -224,6 +243,16 @@ export class Oracle {
       }
     }
     replica.commit = to;
+  }
+
+  /** What a leader commits ends with an entry of its own epoch: an older one that many have can still lose. */
+  #ofOwnEpoch(channel: string, { nodeId, shadow }: Replica, { commit, epoch }: Observed): void {
+    const last = shadow.at(commit.value);
+    if (!isKnown(last) || last.epoch === epoch) return;
+    this.#fail(
+      channel,
+      `${nodeId}, leader of epoch ${epoch}, committed up to entry ${commit.value} of epoch ${last.epoch}`,
+    );
   }
 
   /** What a leader commits has been synced by a majority of the voters. */

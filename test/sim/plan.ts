@@ -91,7 +91,7 @@ export function planOf(random: SimRandom): Plan {
     downMax: random.chance(0.7) ? minority : voterCount,
     keepShare: random.pick([0, 0.1, 0.2]),
     victims: random.some(voters, minority),
-    producersPerChannel: random.whole(1, 3),
+    producersPerChannel: random.whole(1, 2),
     thinkMs: random.pick([[0, 10], [5, 80], [20, 200]]),
     payloadBytesMax,
     healsMajorityFirst: random.chance(0.5),

@@ -15,6 +15,7 @@ import { Oracle } from "./oracle.ts";
 import { type Plan, planOf } from "./plan.ts";
 import { SimRandom } from "./random.ts";
 import { describe } from "./telling.ts";
+import { RetryingProducer } from "./retrying_producer.ts";
 import { SimTime } from "./time.ts";
 import { Trace } from "./trace.ts";
 
@@ -55,7 +56,7 @@ class World {
   readonly #network: Network;
   readonly #nodes: SimNode[];
   readonly #histories = new Map<string, History>();
-  readonly #producers: Producer[] = [];
+  readonly #producers: { start(): void; isStopped: boolean }[] = [];
   readonly #faults: Faults;
   /** So much is lost that nothing can be asked for in time before that ends. */
   readonly #isLossy: boolean;
@@ -150,6 +151,9 @@ class World {
     for (let index = 0; index < producersPerChannel; index++) {
       const name = `p${index}`;
       this.#producers.push(new Producer(around, { name, random: random.fork(name), thinkMs, payloadBytesMax }));
+    }
+    for (const name of ["r0"]) {
+      this.#producers.push(new RetryingProducer(around, { name, random: random.fork(name), thinkMs }));
     }
     for (const name of ["o0", "o1"]) new Observer(around, { name, random: random.fork(name) }).start();
   }
