@@ -125,7 +125,9 @@ export class Channels {
 
   /** Whether a channel that is not here now may be here a moment later. */
   isPassing(name: string): boolean {
-    return this.#local.isRepairing(name) || (!this.isSettled && !this.catalogue.item(name));
+    const item = this.catalogue.item(name);
+    if (this.#local.lost(name)) return this.#local.isRepairing(name);
+    return item ? item.nodes?.includes(this.#options.nodeId) === true : !this.isSettled;
   }
 
   find(name: string): Channel | undefined {
@@ -143,6 +145,9 @@ export class Channels {
     const lost = this.#local.lost(name);
     if (lost) throw new Refusal("damaged", lost.reason);
     const item = this.catalogue.item(name);
+    if (item?.nodes?.includes(this.#options.nodeId)) {
+      throw new Refusal("no-leader", `channel ${name} is about to be opened on this node`);
+    }
     if (item) throw this.#elsewhere(item);
     if (!this.isSettled) throw new Refusal("no-leader", "the catalogue of channels is not known on this node yet");
     throw new Refusal("unknown-channel", `there is no channel ${JSON.stringify(name)}`);
@@ -187,8 +192,8 @@ export class Channels {
   /** Status of one channel, wherever it is. @throws as `get`, where it is nowhere. */
   status(name: string): Status {
     const item = this.catalogue.item(name);
-    const isElsewhere = item && !this.#local.find(name) && !this.#local.lost(name);
-    return isElsewhere ? remoteStatus(item) : this.get(name).status();
+    const isHere = this.#local.find(name) || this.#local.lost(name) || item?.nodes?.includes(this.#options.nodeId);
+    return item && !isHere ? remoteStatus(item) : this.get(name).status();
   }
 
   /**
