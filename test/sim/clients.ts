@@ -20,6 +20,8 @@ export interface ClientSurroundings {
   readonly nodes: readonly SimNode[];
   readonly channel: SimChannel;
   readonly history: History;
+  /** Whether nobody leads a later epoch than this node does. */
+  readonly isLatestLeader: (nodeId: string) => boolean;
   readonly trace: (line: string) => void;
   readonly count: (what: string) => void;
   readonly onViolation: (violation: string) => void;
@@ -155,7 +157,8 @@ export class Producer {
           `append ${operation.id} was acknowledged at ${seq}, and the commit is ${member.commit.value}`,
         );
       }
-      history.tails.push({ begunAt: history.tick(), endedAt: history.tick(), seq: member.commit.value });
+      // Whoever commits an append has all that was acknowledged before it began; of what came since, it may know nothing.
+      history.tails.push({ begunAt: operation.begunAt, endedAt: history.tick(), seq: member.commit.value });
     } catch (error) {
       if (!(error instanceof MemberError) && !isOfDisk(error)) throw error;
       operation.endedAt = history.tick();

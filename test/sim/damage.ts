@@ -4,8 +4,8 @@ import { SECTOR_BYTES } from "../../src/log/memory_file.ts";
 import type { MemoryDisk } from "../../src/log/disk.memory.ts";
 import type { SimRandom } from "./random.ts";
 
-export const DAMAGES = ["flipped bits", "lost write", "misdirected write"] as const;
-export type DamageKind = (typeof DAMAGES)[number];
+/** `lost end`: up to three of the last sectors were never written. */
+export type DamageKind = "flipped bits" | "lost write" | "misdirected write" | "lost end";
 
 /** Damages one of the `paths`; answers what was done, or undefined where there is nothing to damage. */
 export function damage(
@@ -22,6 +22,11 @@ export function damage(
     const at = Array.from({ length: random.whole(1, 3) }, () => random.whole(0, size - 1));
     for (const position of at) disk.contentOf(path).flipBit(position, random.whole(0, 7));
     return `${path} at ${at.join()}`;
+  }
+  if (kind === "lost end") {
+    const from = Math.max(0, (Math.ceil(size / SECTOR_BYTES) - random.whole(1, 3)) * SECTOR_BYTES);
+    overwrite(disk, { path, from, bytes: new Uint8Array(size - from) });
+    return `${path} from ${from} on`;
   }
   const sectors = Math.ceil(size / SECTOR_BYTES);
   const sector = random.whole(0, sectors - 1);

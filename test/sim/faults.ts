@@ -5,6 +5,7 @@
 import { MemberError } from "../../src/stream/member_error.ts";
 import { damage, type DamageKind } from "./damage.ts";
 import { goodManners } from "./disk.ts";
+import { forgottenVote, unluckyLoss } from "./misfortunes.ts";
 import type { Network } from "./network.ts";
 import { JOURNAL_PATH, ROOT, type SimNode } from "./node.ts";
 import type { SimChannel } from "./surroundings.ts";
@@ -136,6 +137,9 @@ export class Faults {
         return this.#damage(fault);
       case "wipe":
         return this.#wipe();
+      case "unlucky loss":
+      case "forgotten vote":
+        return this.#misfortune(fault);
       case "transfer":
         return this.#transfer();
       case "membership change":
@@ -266,6 +270,15 @@ export class Faults {
     node.wipe();
     count("wipe");
     trace(`${node.id} is wiped`);
+  }
+
+  #misfortune(fault: "unlucky loss" | "forgotten vote"): void {
+    const channel = this.#around.random.pick(this.#around.plan.channels);
+    const leader = this.#leaderOf(channel);
+    const victim = this.#victim();
+    if (!leader || !victim?.isUp || victim.isPaused || leader === victim) return;
+    if (fault === "unlucky loss") unluckyLoss(this.#around, { channel, leader, victim });
+    else forgottenVote(this.#around, { channel, leader, victim });
   }
 
   #leaderOf(channel: SimChannel): SimNode | undefined {

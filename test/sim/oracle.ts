@@ -100,6 +100,12 @@ export class Oracle {
     if (member.commit.value !== replica.commit) this.#changedCommit(channel, replica, member);
   }
 
+  /** Who leads the latest epoch that has a leader. */
+  latestLeader(channel: string): string | undefined {
+    const { leaders } = this.#facts(channel);
+    return leaders.get(Math.max(...leaders.keys()));
+  }
+
   /** The disk of `nodeId` was damaged: it may forget what it has promised. */
   injured(nodeId: string): void {
     this.#injured.add(nodeId);

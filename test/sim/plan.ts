@@ -30,6 +30,8 @@ export const FAULTS = [
   "lost write",
   "misdirected write",
   "wipe",
+  "unlucky loss",
+  "forgotten vote",
   "transfer",
   "membership change",
 ] as const;
@@ -127,6 +129,8 @@ const OF_MANY: ReadonlySet<Fault> = new Set<Fault>([
   "lost write",
   "misdirected write",
   "wipe",
+  "unlucky loss",
+  "forgotten vote",
   "transfer",
   "membership change",
 ]);

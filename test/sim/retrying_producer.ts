@@ -45,7 +45,9 @@ export class RetryingProducer {
       const member = node.member(channel.id);
       if (!node.isUp || node.isPaused || !member) return this.#again(undefined);
       this.#operation ??= this.#begin();
-      inLife(node, () => this.#try(node, member)).catch((error) => this.#failed(error)).finally(() => this.start());
+      inLife(node, () => this.#try(node, member)).catch((error) => this.#failed(node, error)).finally(() =>
+        this.start()
+      );
     });
   }
 
@@ -99,9 +101,13 @@ export class RetryingProducer {
     this.#operation = undefined;
   }
 
-  #failed(error: unknown): void {
+  #failed(node: SimNode, error: unknown): void {
+    const { count, isLatestLeader } = this.#around;
     if (error instanceof MemberError) this.#hint = error.leader;
-    else if (error instanceof Refusal || !(error instanceof StoreError)) {
+    else if (error instanceof Refusal && error.code === "producer-gap" && !isLatestLeader(node.id)) {
+      // Who is cut off may not know yet what others have acknowledged.
+      count("gap told by an old leader");
+    } else if (error instanceof Refusal || !(error instanceof StoreError)) {
       this.#around.onViolation(`producer ${this.#name}: ${describe(error)}`);
     }
   }

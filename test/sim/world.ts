@@ -143,6 +143,7 @@ class World {
       nodes: this.#nodes,
       channel,
       history,
+      isLatestLeader: (nodeId: string) => this.#oracle.latestLeader(channel.id) === nodeId,
       trace: this.#line,
       count: this.#count,
       onViolation: this.#fail,
