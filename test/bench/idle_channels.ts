@@ -22,6 +22,9 @@ const ROUND_MS = 20_000;
 const REST_MS = 10_000;
 const PAGE = 1_000;
 const ELECTED_MS_MAX = 300_000;
+/** How long one node is stopped where it stands, after all has been measured: its leaderships go to others. */
+const PAUSE_MS = 1_000;
+const RECOVERY_SECONDS_MAX = 10;
 const CPU_PERCENT_MAX = 5;
 const BYTES_RATIO_MAX = 1.1;
 
@@ -53,8 +56,12 @@ function measure(runtime: RuntimeName, { rounds, say }: BenchOptions): Promise<R
     await createUpTo(cluster, { from: FEW, to: MANY });
     say(`  ${runtime}: ${MANY} channels created and led after ${((clock.monotonic() - startMs) / 1000).toFixed(1)} s`);
     const many = await idle(cluster, rounds * ROUND_MS);
+    const recoverySeconds = await recovery(cluster);
     await cluster.stop();
-    return rowsOf(runtime, { few, many, seconds: rounds * ROUND_MS / 1000 });
+    return [
+      ...rowsOf(runtime, { few, many, seconds: rounds * ROUND_MS / 1000 }),
+      recoveryRow(runtime, recoverySeconds),
+    ];
   });
 }
 
@@ -65,13 +72,36 @@ async function createUpTo(cluster: Cluster, { from, to }: { from: number; to: nu
     while (next < to) await cluster.create(`idle-${next++}`);
   };
   await Promise.all(Array.from({ length: CREATORS }, create));
+  await allLed(cluster, to);
+}
+
+/** Waits until every node knows a leader of all `count` channels. */
+async function allLed(cluster: Cluster, count: number): Promise<void> {
   for (const { id, url } of cluster.nodes) {
-    await eventually(
-      `node ${id} knows who leads`,
-      async () => await ledChannels(url) === to ? true : undefined,
-      ELECTED_MS_MAX,
-    );
+    const areLed = async () => await ledChannels(url) === count ? true : undefined;
+    await eventually(`node ${id} knows the leaders of ${count} channels`, areLed, ELECTED_MS_MAX);
   }
+}
+
+/** Seconds until all channels are led again after one node was stopped for a moment, or as many as that was waited for. */
+async function recovery(cluster: Cluster): Promise<number> {
+  const { clock } = environment;
+  const { pid } = cluster.nodes[0]!.child;
+  process.kill(pid, "SIGSTOP");
+  await sleep(clock, PAUSE_MS);
+  process.kill(pid, "SIGCONT");
+  const startMs = clock.monotonic();
+  await allLed(cluster, MANY).catch(() => {});
+  return (clock.monotonic() - startMs) / 1000;
+}
+
+function recoveryRow(runtime: RuntimeName, seconds: number): Row {
+  return {
+    what: `until ${MANY} channels are led again after a node was stopped for ${PAUSE_MS / 1000} s on ${runtime}`,
+    unit: "s",
+    value: seconds,
+    target: { atMost: RECOVERY_SECONDS_MAX },
+  };
 }
 
 /** Channels of which the node knows a leader. */
