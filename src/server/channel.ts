@@ -197,7 +197,8 @@ export class Channel implements FedChannel {
 
   #refusalOf(error: unknown, { isAppended }: { isAppended: boolean }): unknown {
     const { appendTimeoutMs } = this.#options;
-    return appendRefusal(error, { isAppended, appendTimeoutMs, notLeading: () => this.notLeading() });
+    const { isAlone } = this;
+    return appendRefusal(error, { isAppended, isAlone, appendTimeoutMs, notLeading: () => this.notLeading() });
   }
 
   status(): Omit<ChannelStatus, "replicas"> {
