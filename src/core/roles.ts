@@ -58,7 +58,7 @@ export class Roles {
   #lead(): void {
     const context = this.#context;
     assert(context.record.votedFor === context.nodeId, "a leader has voted for itself");
-    this.election.end();
+    this.election.settled();
     context.deadlines.clear("election");
     context.enter("leader", context.nodeId);
     this.#leading = new Leading(context);
@@ -83,17 +83,26 @@ export class Roles {
     assert(epoch > context.epoch || !this.#leading, `${leader} and this node both lead epoch ${epoch}`);
     const isNew = epoch > context.epoch || this.#following === undefined;
     assert(isNew || this.#following!.leader === leader, `${leader} and another node both lead epoch ${epoch}`);
-    this.#isLeaderStanding = true;
-    context.deadlines.clear("election");
     this.understood();
-    if (!isNew) return;
-    if (epoch > context.epoch) this.adopt(epoch, `${leader} leads epoch ${epoch}`);
-    this.election.end();
-    this.#following = new Following(context, leader);
-    context.inquiry.hasten();
-    context.deadlines.clear("election");
-    this.#isLeaderStanding = true;
-    context.enter("replica", leader);
+    if (isNew) {
+      if (epoch > context.epoch) this.adopt(epoch, `${leader} leads epoch ${epoch}`);
+      this.election.settled();
+      this.#following = new Following(context, leader);
+      context.inquiry.hasten();
+      context.enter("replica", leader);
+    }
+    this.#leaderSpoke(leader);
+  }
+
+  /** What a leader has said may be taken up when it is gone already: then it does not stand, and nothing more would tell. */
+  #leaderSpoke(leader: string): void {
+    const { up, deadlines } = this.#context;
+    if (up.has(leader)) {
+      this.#isLeaderStanding = true;
+      deadlines.clear("election");
+    } else if (!deadlines.has("election")) {
+      this.#leaderLost("silence");
+    }
   }
 
   /** A later epoch has begun somewhere. */

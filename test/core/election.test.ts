@@ -53,6 +53,19 @@ describe("A vote", () => {
     expect(reply(bench.receive("c", "voteRequest", { epoch: 2, isTransfer: true }))).toBe("yes vote 2");
   });
 
+  test("is granted although a leader seems to speak that is gone already: what it said before was only taken up late", () => {
+    for (const isFollowed of [true, false]) {
+      const bench = new Bench();
+      if (isFollowed) bench.follow();
+      bench.step({ kind: "peerDown", peer: "b" });
+      bench.receive("b", "memberState", { epoch: 1, role: "leader", leader: "b" });
+      expect(reply(bench.receive("c", "voteRequest", { epoch: 2, isPreVote: true }))).toBe("yes pre-vote 2");
+      expect(bench.machine.leader).toBe("b");
+      bench.step({ kind: "peerUp", peer: "b", isNewSession: false });
+      expect(reply(bench.receive("c", "voteRequest", { epoch: 2, isPreVote: true }))).toBe("no pre-vote 1");
+    }
+  });
+
   test("of a node in doubt says so", () => {
     const bench = new Bench({ record: { isDoubtful: true } });
     expect(reply(bench.receive("b", "voteRequest", { epoch: 1 }))).toBe("yes vote 1 doubtful");
