@@ -11,6 +11,10 @@ import type { VoteReply, VoteRequest } from "./replica_set.ts";
 /** Of the spread of election timeouts, the share that haste takes away. */
 const HASTE_SHARE = 0.75;
 
+/** Tries after which a candidate waits twice as long before each next one, and how often that doubles. */
+const TRIES_FREE = 2;
+const DOUBLINGS_MAX = 3;
+
 /** Why an election will be needed: the machine begins, a leader fell silent, a try failed or time is to be given. */
 export type ElectionCause = "start" | "silence" | "retry";
 
@@ -30,6 +34,10 @@ export class Election {
   readonly #context: MemberContext;
   readonly #host: ElectionHost;
   #campaign: Campaign | undefined;
+  /** Tries since there was a leader. */
+  #tries = 0;
+  /** Whether its turn to stand is taken. */
+  #hasTurn = false;
 
   constructor(context: MemberContext, host: ElectionHost) {
     this.#context = context;
@@ -41,6 +49,7 @@ export class Election {
     const context = this.#context;
     const { timing: { electionMsMin, electionMsMax }, random, haste } = context.options;
     context.deadlines.clear("election");
+    this.#hasTurn = false;
     if (!context.mayStand || context.role === "leader" || !this.#host.isAble()) return;
     if (!hasMajority(context.membership, (id) => context.isUp(id))) return;
     const spreadMs = (electionMsMax - electionMsMin) * random() * (1 - HASTE_SHARE * haste());
@@ -48,8 +57,24 @@ export class Election {
       ? 0
       : cause === "silence"
       ? spreadMs
-      : electionMsMin + spreadMs;
+      : (electionMsMin + spreadMs) * 2 ** Math.min(DOUBLINGS_MAX, Math.max(0, this.#tries - TRIES_FREE));
     context.deadlines.set("election", context.nowMs + delayMs);
+  }
+
+  /** The time of a try has come: it stands, or waits for its turn where the node stands in many elections. */
+  due(): void {
+    const { deadlines, nowMs, isAlone, options: { pace } } = this.#context;
+    const waitMs = this.#hasTurn || isAlone ? 0 : pace?.(nowMs) ?? 0;
+    this.#hasTurn = waitMs > 0;
+    if (waitMs > 0) return deadlines.set("election", nowMs + waitMs);
+    this.#tries++;
+    this.stand({ isPreVote: true, isTransfer: false });
+  }
+
+  /** There is a leader. */
+  settled(): void {
+    this.#tries = 0;
+    this.end();
   }
 
   /** Asks for votes, or whether they would be given. */
@@ -85,6 +110,10 @@ export class Election {
 
   /** There is a new session with `voter`: it is asked again, also where it has answered. */
   renewed(voter: string): void {
+    // What was tried without it tells little of what is so now.
+    const isPatient = this.#tries > TRIES_FREE;
+    this.#tries = 0;
+    if (isPatient && this.#context.deadlines.has("election")) this.arm("retry");
     if (!this.#campaign) return;
     this.#campaign.forget(voter);
     this.ask();

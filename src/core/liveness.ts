@@ -13,6 +13,13 @@ export const DOWN_PHI_MIN = 3;
 /** A silent peer that is not suspicious enough yet is looked at again after this share of the shortest silence. */
 const AGAIN_SHARE = 1 / 6;
 
+/**
+ * A look that comes so much too late judges nobody: the node itself was busy or stopped, and what its peers have said meanwhile
+ * is still to be read. After so many late looks in a row it judges all the same.
+ */
+const LATE_MS = 25;
+const LATE_LOOKS_MAX = 20;
+
 interface Peer {
   heardMs: number;
   isUp: boolean;
@@ -27,6 +34,9 @@ export interface Due {
 export class Liveness {
   readonly #options: LivenessOptions;
   readonly #peers = new Map<string, Peer>();
+  /** When the next look is due, and how many came too late. */
+  #dueMs: number | undefined;
+  #lateLooks = 0;
 
   constructor(options: LivenessOptions) {
     this.#options = options;
@@ -65,6 +75,16 @@ export class Liveness {
 
   /** Looks at the clock. `phiOf` tells how suspicious the silence of a peer is. */
   due(nowMs: number, phiOf: (peerId: string) => number): Due {
+    const { silenceMsMin } = this.#options;
+    const isLate = this.#dueMs !== undefined && nowMs - this.#dueMs > LATE_MS;
+    this.#lateLooks = isLate ? this.#lateLooks + 1 : 0;
+    const canJudge = !isLate || this.#lateLooks > LATE_LOOKS_MAX;
+    const due = canJudge ? this.#judge(nowMs, phiOf) : { down: [], nextMs: nowMs + silenceMsMin * AGAIN_SHARE };
+    this.#dueMs = due.nextMs;
+    return due;
+  }
+
+  #judge(nowMs: number, phiOf: (peerId: string) => number): Due {
     const { silenceMsMin, phiMin } = this.#options;
     const down: string[] = [];
     let nextMs: number | undefined;

@@ -280,7 +280,7 @@ export class MemberMachine {
     const context = this.#context;
     const { deadlines, nowMs } = context;
     deadlines.take("inquiry", nowMs);
-    if (deadlines.take("election", nowMs)) this.#roles.election.stand({ isPreVote: true, isTransfer: false });
+    if (deadlines.take("election", nowMs)) this.#roles.election.due();
     if (deadlines.take("settle", nowMs)) this.#roles.settle();
     if (deadlines.take("transfer", nowMs)) this.#roles.leading?.endTransfer();
     if (deadlines.take("request", nowMs)) this.#roles.following?.due();

@@ -40,6 +40,8 @@ export interface MemberOptions {
   readonly acksWritten?: boolean;
   /** Uniform in [0, 1). */
   readonly random: () => number;
+  /** Takes a turn to stand for election; answers how long it is to be waited for, in ms. Default: not at all. */
+  readonly pace?: (nowMs: number) => number;
   /** From 0 to 1: how much sooner than others this node stands for election. */
   readonly haste: () => number;
 }

@@ -1,6 +1,8 @@
 // All replica sets that a node takes part in: who of the peers is there, for all of them at once, and which message is for
 // which channel.
 
+import { CampaignPace } from "../core/campaign_pace.ts";
+import { isSystemChannel } from "../core/channel_name.ts";
 import type { Environment } from "../core/environment.ts";
 import { DOWN_PHI_MIN, Liveness } from "../core/liveness.ts";
 import { MemberMachine } from "../core/member.ts";
@@ -59,6 +61,7 @@ export class ReplicaSets {
   readonly #joining = new Set<string>();
   readonly #links = new Map<string, PeerLink>();
   readonly #drops: Record<DropReason, number>;
+  readonly #pace = new CampaignPace();
   #cancelTimer: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
@@ -191,6 +194,8 @@ export class ReplicaSets {
       ...(acksWritten === undefined ? {} : { acksWritten }),
       random: () => random.next(),
       haste,
+      // What all channels need comes first.
+      ...(isSystemChannel(channel) ? {} : { pace: (nowMs: number) => this.#pace.take(nowMs) }),
     });
   }
 

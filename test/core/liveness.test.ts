@@ -52,4 +52,26 @@ describe("Liveness", () => {
     liveness.connected("a", 400);
     expect(liveness.due(699, certain)).toEqual({ down: [], nextMs: 700 });
   });
+
+  test("judges nobody by a look that comes too late: the node itself was busy or stopped, and has yet to read what came", () => {
+    const liveness = make();
+    liveness.connected("a", 0);
+    expect(liveness.due(0, certain)).toEqual({ down: [], nextMs: 300 });
+    expect(liveness.due(1_300, certain)).toEqual({ down: [], nextMs: 1_350 });
+    liveness.heard("a", 1_310);
+    expect(liveness.due(1_350, certain)).toEqual({ down: [], nextMs: 1_610 });
+  });
+
+  test("judges a silent peer all the same where every look comes too late", () => {
+    const liveness = make();
+    liveness.connected("a", 0);
+    let nowMs = 0;
+    let looks = 0;
+    for (let due = liveness.due(0, certain); due.nextMs !== undefined; looks++) {
+      nowMs = due.nextMs + 100;
+      due = liveness.due(nowMs, certain);
+    }
+    expect(looks).toBe(21);
+    expect(liveness.up).toEqual([]);
+  });
 });
