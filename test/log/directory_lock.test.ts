@@ -72,8 +72,8 @@ describe("the lock of a data directory", () => {
   });
 
   test("is taken over from a process that has ended, though nobody has noticed yet", async () => {
-    // What `exec` puts in place of the shell knows nothing of the child, which stays a zombie.
-    const parent = spawn("sh", ["-c", "true & echo $!; exec sleep 60"], { stdio: ["ignore", "pipe", "ignore"] });
+    // What `exec` puts in place of the shell knows nothing of the child, which ends after that and stays a zombie.
+    const parent = spawn("sh", ["-c", "sleep 0.3 & echo $!; exec sleep 60"], { stdio: ["ignore", "pipe", "ignore"] });
     try {
       const [line] = await once(parent.stdout, "data") as [Uint8Array];
       const pid = Number(new TextDecoder().decode(line));
