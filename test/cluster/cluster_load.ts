@@ -1,19 +1,15 @@
 // Producers that append to a channel of a cluster all at once, and what must hold of its log afterwards.
 
 import { expect } from "bun:test";
-import { thisRuntime } from "../process/program.ts";
 import { eventually } from "../process/waiting.ts";
 import type { Api } from "../routes/api.ts";
 import type { ClusterProcesses } from "./cluster_processes.ts";
-import { ClusterProducer } from "./cluster_producer.ts";
+import { ClusterProducer, FETCH_REPEATS } from "./cluster_producer.ts";
 import { logFaults } from "./log_faults.ts";
 
 const PRODUCERS = 8;
-/**
- * Those of them whose appends carry triples. Deno's `fetch` sends a POST a second time by itself where a connection that was kept
- * is reset under it (Deno 2.9.6): without triples nothing is there at most once.
- */
-const PRODUCERS_WITH_TRIPLES = thisRuntime() === "deno" ? PRODUCERS : 4;
+/** Those of them whose appends carry triples: all, where nothing is there at most once without. */
+const PRODUCERS_WITH_TRIPLES = FETCH_REPEATS ? PRODUCERS : 4;
 const APPENDS_MS_MAX = 60_000;
 
 export class ClusterLoad {
