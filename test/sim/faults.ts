@@ -5,25 +5,12 @@
 import { MemberError } from "../../src/stream/member_error.ts";
 import { damage, type DamageKind } from "./damage.ts";
 import { goodManners } from "./disk.ts";
+import type { FaultSurroundings } from "./fault_surroundings.ts";
 import { forgottenVote, unluckyLoss } from "./misfortunes.ts";
-import type { Network } from "./network.ts";
 import { JOURNAL_PATH, ROOT, type SimNode } from "./node.ts";
 import type { SimChannel } from "./surroundings.ts";
-import type { Fault, Plan } from "./plan.ts";
-import type { SimRandom } from "./random.ts";
+import type { Fault } from "./plan.ts";
 import { describe, isOfDisk } from "./telling.ts";
-import type { SimTime } from "./time.ts";
-
-export interface FaultSurroundings {
-  readonly time: SimTime;
-  readonly random: SimRandom;
-  readonly network: Network;
-  readonly nodes: readonly SimNode[];
-  readonly plan: Plan;
-  readonly count: (what: string) => void;
-  readonly trace: (line: string) => void;
-  readonly onViolation: (violation: string) => void;
-}
 
 /** How often somebody looks after nodes whose logs have failed. */
 const LOOK_MS = 400;

@@ -2,7 +2,7 @@
 // around a node whose disk may be damaged, of the kind that a replica set must survive by doubting itself.
 
 import { damage } from "./damage.ts";
-import type { FaultSurroundings } from "./faults.ts";
+import type { FaultSurroundings } from "./fault_surroundings.ts";
 import { ROOT, type SimNode } from "./node.ts";
 import type { SimChannel } from "./surroundings.ts";
 
