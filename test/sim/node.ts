@@ -50,7 +50,8 @@ export class SimNode implements NetworkHost {
   keepShare = 0;
   /** Fails writes or syncs, now or some time before in this life. */
   isTroubled = false;
-  #isInjured = false;
+  /** Bits were flipped, sectors lost or everything wiped here: to be said by `injure`. */
+  isInjured = false;
   readonly #around: NodeSurroundings;
   readonly #random: SimRandom;
   readonly #rate: number;
@@ -59,6 +60,8 @@ export class SimNode implements NetworkHost {
   #lives = 0;
   /** Channels that this node may have acked something of. */
   readonly #had = new Set<string>();
+  /** Channels whose logs were found damaged while they were used. */
+  readonly #condemned = new Set<string>();
   readonly fuses = new Fuses((place, { turns, death }) => {
     this.#around.count(place);
     if (turns === 0) this.crash(death);
@@ -77,11 +80,6 @@ export class SimNode implements NetworkHost {
     this.#random = options.random;
     this.#rate = options.rate;
     this.#wallOffsetMs = options.wallOffsetMs;
-  }
-
-  /** Bits were flipped, sectors lost or everything wiped here. */
-  get isInjured(): boolean {
-    return this.#isInjured;
   }
 
   get isUp(): boolean {
@@ -211,7 +209,7 @@ export class SimNode implements NetworkHost {
 
   /** What is found damaged from now on is no bug. */
   injure(): void {
-    this.#isInjured = true;
+    this.isInjured = true;
     this.#around.oracle.injured(this.id);
   }
 
@@ -284,6 +282,7 @@ export class SimNode implements NetworkHost {
   #over(life: Life): void {
     this.#life = undefined;
     this.fuses.disarm();
+    for (const [channel, { log }] of life.members) if (log.damage) this.#condemned.add(channel);
     for (const task of life.ends.splice(0)) task();
     this.onDeath();
   }
@@ -365,11 +364,12 @@ export class SimNode implements NetworkHost {
     const { oracle, count, trace, onViolation } = this.#around;
     const journal = life.journal!;
     let log = await life.store!.open(channel.id);
-    if (log.damage) {
+    const isCondemned = this.#condemned.delete(channel.id);
+    if (log.damage || isCondemned) {
       count("damaged log");
-      trace(`${this.id} ${channel.id} damaged from ${log.damage.seq}: ${log.damage.reason}`);
+      trace(`${this.id} ${channel.id} damaged from ${log.damage?.seq ?? "where it was read"}`);
       if (!this.isInjured) {
-        onViolation(`${this.id} finds ${channel.id} damaged, and nothing damaged it: ${log.damage.reason}`);
+        onViolation(`${this.id} finds ${channel.id} damaged, and nothing damaged it: ${log.damage?.reason}`);
       }
       const record = journal.get(channel.id);
       if (record) await journal.put(recordWithoutLog(record));
