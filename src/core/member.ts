@@ -236,10 +236,11 @@ export class MemberMachine {
   }
 
   #voteRequested(from: string, message: VoteRequest): void {
+    const isLater = message.epoch > this.#context.epoch;
     this.#roles.election.requested(from, message);
     this.#roles.leading?.claim(from);
     // A leader that asks for votes is none any more.
-    if (from === this.#roles.following?.leader) this.#roles.resigned();
+    if (isLater && from === this.#roles.following?.leader) this.#roles.leadsNot(from, this.#context.epoch);
   }
 
   #voteReplied(from: string, message: VoteReply): void {
@@ -257,12 +258,12 @@ export class MemberMachine {
       return context.drop("old-epoch", from, message.type);
     }
     if (message.role === "leader") {
-      if (this.#roles.isLedByOther(from, message.epoch)) return context.drop("not-leader", from, message.type);
+      if (!this.#roles.canLead(from, message.epoch)) return context.drop("not-leader", from, message.type);
       this.#roles.follow(from, message.epoch);
       return this.#roles.following!.heard(message);
     }
-    if (message.epoch > context.epoch) return this.#roles.adopt(message.epoch, `${from} knows a later epoch`);
-    if (from === this.#roles.following?.leader) this.#roles.resigned();
+    if (message.epoch > context.epoch) this.#roles.adopt(message.epoch, `${from} knows a later epoch`);
+    if (message.role !== "candidate") this.#roles.leadsNot(from, message.epoch);
   }
 
   #entriesCame(from: string, message: Entries): void {
@@ -271,7 +272,7 @@ export class MemberMachine {
       context.send(from, context.state());
       return context.drop("old-epoch", from, message.type);
     }
-    if (this.#roles.isLedByOther(from, message.epoch)) return context.drop("not-leader", from, message.type);
+    if (!this.#roles.canLead(from, message.epoch)) return context.drop("not-leader", from, message.type);
     this.#roles.follow(from, message.epoch);
     this.#roles.following!.entries(message);
   }

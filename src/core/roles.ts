@@ -22,6 +22,8 @@ export class Roles {
   #isLeaderStanding = false;
   #leading: Leading | undefined;
   #failure: string | undefined;
+  /** By node, the latest epoch that it is known not to lead. */
+  readonly #notLed = new Map<string, Epoch>();
   /** How often it is still to be said that this node leads no more. */
   #resigns = 0;
 
@@ -71,10 +73,20 @@ export class Roles {
     this.election.arm("silence");
   }
 
-  /** Whether another node is known to lead `epoch`: then whoever else claims to is wrong about it. */
-  isLedByOther(from: string, epoch: Epoch): boolean {
+  /** `id` has said to be in `epoch` and neither to lead it nor to stand: then it does not lead it any more, nor one before. */
+  leadsNot(id: string, epoch: Epoch): void {
+    this.#notLed.set(id, Math.max(epoch, this.#notLed.get(id) ?? 0));
+    if (id === this.#following?.leader && epoch === this.#context.epoch) this.resigned();
+  }
+
+  /**
+   * Whether `id` can lead `epoch`: not where another node is known to do so, and not where it has given up. What it sent
+   * before that may arrive afterwards, on another lane.
+   */
+  canLead(id: string, epoch: Epoch): boolean {
     const { leader } = this.#context;
-    return epoch === this.#context.epoch && leader !== undefined && leader !== from;
+    const isLedByOther = epoch === this.#context.epoch && leader !== undefined && leader !== id;
+    return !isLedByOther && (this.#notLed.get(id) ?? -1) < epoch;
   }
 
   /** `leader` leads `epoch`, which is not below this node's. */

@@ -53,6 +53,24 @@ describe("A vote", () => {
     expect(reply(bench.receive("c", "voteRequest", { epoch: 2, isTransfer: true }))).toBe("yes vote 2");
   });
 
+  test("is granted where the leader has given up, though what it sent before comes after that", () => {
+    for (const role of ["replica", "idle"] as const) {
+      const bench = new Bench();
+      bench.follow();
+      bench.receive("b", "memberState", { epoch: 1, role, leader: "" });
+      bench.receive("b", "entries", { epoch: 1, end: end(5), from: 1 });
+      expect(bench.of("drop").map(({ reason }) => reason)).toEqual(["not-leader"]);
+      bench.receive("b", "memberState", { epoch: 1, role: "leader", leader: "b" });
+      expect([bench.machine.leader, ...bench.of("drop").map(({ reason }) => reason)]).toEqual([
+        undefined,
+        "not-leader",
+      ]);
+      expect(reply(bench.receive("c", "voteRequest", { epoch: 2 }))).toBe("yes vote 2");
+      bench.receive("b", "memberState", { epoch: 3, role: "leader", leader: "b" });
+      expect(bench.machine.leader).toBe("b");
+    }
+  });
+
   test("is granted although a leader seems to speak that is gone already: what it said before was only taken up late", () => {
     for (const isFollowed of [true, false]) {
       const bench = new Bench();
