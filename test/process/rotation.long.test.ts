@@ -128,8 +128,10 @@ class RotatingCluster {
     return new URL(path, this.servers.get(id)!.url);
   }
 
-  async ask<Answer>(id: string, path: string, method = "GET"): Promise<Answer> {
-    const response = await trustingFetch(this.identity)(this.url(id, path), { method });
+  async ask<Answer>(id: string, path: string, method = "GET", asked?: unknown): Promise<Answer> {
+    const headers = { "content-type": "application/json" };
+    const content = asked === undefined ? {} : { headers, body: JSON.stringify(asked) };
+    const response = await trustingFetch(this.identity)(this.url(id, path), { method, ...content });
     const body = await response.json();
     expect([id, path, response.status, body]).toEqual([id, path, response.status < 300 ? response.status : 200, body]);
     return body as Answer;
@@ -148,13 +150,13 @@ class RotatingCluster {
     this.#kept = trustingFetch(this.identity, { keepAlive: true });
   }
 
-  /** Two writers a node, each with a channel of its own: one that keeps its connection, one that makes a new one each time. */
+  /** Two writers a node, each with a channel of its own that this node leads: one keeps its connection, one makes new ones. */
   async load(): Promise<void> {
     for (const id of IDS) {
       for (const kind of ["kept", "new"]) {
-        await this.ask(id, `/v1/channels/${kind}`, "PUT");
+        await this.ask(id, `/v1/channels/${kind}-${id}`, "PUT", { voters: [id] });
         const fetchNow = kind === "kept" ? () => this.#kept : () => trustingFetch(this.identity);
-        const url = this.url(id, `/v1/channels/${kind}/entries`);
+        const url = this.url(id, `/v1/channels/${kind}-${id}/entries`);
         this.writers.push(new Writer(url, fetchNow, CUTS_AT_RELOAD.includes(id)));
       }
     }
@@ -230,7 +232,7 @@ describe("a cluster of three runtimes under load", () => {
       cluster.expectNoFailure();
       for (const [index, { appended, cut }] of cluster.writers.entries()) {
         const [id, kind] = [IDS[index >> 1]!, index % 2 === 0 ? "kept" : "new"];
-        const { commit } = await cluster.ask<{ commit: number }>(id, `/v1/channels/${kind}`);
+        const { commit } = await cluster.ask<{ commit: number }>(id, `/v1/channels/${kind}-${id}`);
         // The first entry begins the epoch.
         const [fewest, most] = [appended + 1, appended + 1 + cut];
         expect([id, kind, fewest <= commit && commit <= most, { fewest, commit, most }]).toEqual([
