@@ -41,8 +41,9 @@ class Writer {
   /** Refused by the node, or cut off where no connection may be. */
   readonly failures: string[] = [];
   appended = 0;
-  /** Connections that were cut before an answer: the entry is there, or it is not. */
+  /** Connections that were cut before an answer; the append was made again, under the same name of its producer. */
   cut = 0;
+  readonly #producer = crypto.randomUUID();
   readonly #mayBeCut: boolean;
   readonly #done: Promise<void>;
   #isStopped = false;
@@ -59,16 +60,26 @@ class Writer {
   }
 
   async #write(url: URL, fetchNow: () => ReturnType<typeof trustingFetch>): Promise<void> {
-    for (let count = 1; !this.#isStopped; count++) {
-      const init = { method: "POST", headers: { "content-type": OCTETS }, body: `entry ${count}` };
-      const answer = await fetchNow()(url, init).then(
-        async (response) => response.status === 200 ? "" : `${response.status} ${await response.text()}`,
-        (error: Error) => `${error.message} (${(error as { code?: string }).code ?? error.cause ?? ""})`,
-      );
+    while (!this.#isStopped && this.failures.length === 0) {
+      const answer = await this.#append(url, fetchNow());
       if (answer === "") this.appended++;
       else if (this.#mayBeCut && /ECONNRESET|ECONNREFUSED/.test(answer)) this.cut++;
-      else this.failures.push(`${url.href}, append ${count}: ${answer}`);
+      else this.failures.push(`${url.href}, append ${this.appended + 1}: ${answer}`);
     }
+  }
+
+  /** Appends the next entry; answers what went wrong. */
+  async #append(url: URL, fetch: ReturnType<typeof trustingFetch>): Promise<string> {
+    const headers = {
+      "content-type": OCTETS,
+      "producer-id": this.#producer,
+      "producer-epoch": "0",
+      "producer-seq": `${this.appended}`,
+    };
+    return await fetch(url, { method: "POST", headers, body: `entry ${this.appended + 1}` }).then(
+      async (response) => response.status === 200 ? "" : `${response.status} ${await response.text()}`,
+      (error: Error) => `${error.message} (${(error as { code?: string }).code ?? error.cause ?? ""})`,
+    );
   }
 }
 
@@ -195,7 +206,7 @@ class RotatingCluster {
 
 describe("a cluster of three runtimes under load", () => {
   test(
-    "changes its authority and every certificate without one failed append (Bun cuts connections)",
+    "changes its authority and every certificate without one failed append (where Bun cuts connections, its producer repeats it)",
     async () => {
       const cluster = await RotatingCluster.start();
       await cluster.load();
@@ -230,17 +241,11 @@ describe("a cluster of three runtimes under load", () => {
 
       await Promise.all(cluster.writers.map((writer) => writer.stop()));
       cluster.expectNoFailure();
-      for (const [index, { appended, cut }] of cluster.writers.entries()) {
+      for (const [index, { appended }] of cluster.writers.entries()) {
         const [id, kind] = [IDS[index >> 1]!, index % 2 === 0 ? "kept" : "new"];
         const { commit } = await cluster.ask<{ commit: number }>(id, `/v1/channels/${kind}-${id}`);
-        // The first entry begins the epoch.
-        const [fewest, most] = [appended + 1, appended + 1 + cut];
-        expect([id, kind, fewest <= commit && commit <= most, { fewest, commit, most }]).toEqual([
-          id,
-          kind,
-          true,
-          { fewest, commit, most },
-        ]);
+        // The first entry begins the epoch; each other one is there once, also where its connection was cut.
+        expect([id, kind, commit]).toEqual([id, kind, appended + 1]);
       }
 
       // Who shows what the old authority has signed does not get in, client or node.
