@@ -1,11 +1,11 @@
 // Those who use the channels of a simulation: producers, readers, and observers that keep a copy. They know nothing but what
 // nodes answer, and write down what they saw.
 
-import { utf8 } from "../../src/lib/bytes.ts";
-import { viewOf } from "../../src/lib/bytes.ts";
+import { utf8, viewOf } from "../../src/lib/bytes.ts";
 import type { Member } from "../../src/stream/member.ts";
 import { MemberError } from "../../src/stream/member_error.ts";
-import { FRAME_HEADER_BYTES, frameCrcAt, frameLengthAt } from "../../src/wire/frame.ts";
+import { crc32 } from "../../src/wire/crc32.node.ts";
+import { FRAME_HEADER_BYTES, frameChecksum, frameLengthAt } from "../../src/wire/frame.ts";
 import { chainAfter } from "../../src/wire/frame_run.ts";
 import { frameUnplaced } from "../../src/wire/stamp_run.ts";
 import { type AppendOperation, History } from "./history.ts";
@@ -225,11 +225,12 @@ export class Observer {
   }
 }
 
-export function chainOver(bytes: Uint8Array, before: number): number {
+/** The chain over the frames of `bytes` as they are, whatever checksums they carry. */
+function chainOver(bytes: Uint8Array, before: number): number {
   const view = viewOf(bytes);
   let chain = before;
   for (let at = 0; at < bytes.byteLength; at += FRAME_HEADER_BYTES + frameLengthAt(view, at)) {
-    chain = chainAfter(chain, frameCrcAt(view, at));
+    chain = chainAfter(chain, frameChecksum(bytes, at, frameLengthAt(view, at), crc32));
   }
   return chain;
 }

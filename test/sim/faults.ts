@@ -6,7 +6,7 @@ import { MemberError } from "../../src/stream/member_error.ts";
 import { damage, type DamageKind } from "./damage.ts";
 import { goodManners } from "./disk.ts";
 import type { FaultSurroundings } from "./fault_surroundings.ts";
-import { forgottenVote, unluckyLoss } from "./misfortunes.ts";
+import { electionStorm, forgottenVote, unluckyLoss } from "./misfortunes.ts";
 import { JOURNAL_PATH, ROOT, type SimNode } from "./node.ts";
 import type { SimChannel } from "./surroundings.ts";
 import type { Fault } from "./plan.ts";
@@ -126,6 +126,7 @@ export class Faults {
         return this.#wipe();
       case "unlucky loss":
       case "forgotten vote":
+      case "election storm":
         return this.#misfortune(fault);
       case "transfer":
         return this.#transfer();
@@ -259,11 +260,13 @@ export class Faults {
     trace(`${node.id} is wiped`);
   }
 
-  #misfortune(fault: "unlucky loss" | "forgotten vote"): void {
+  #misfortune(fault: "unlucky loss" | "forgotten vote" | "election storm"): void {
     const channel = this.#around.random.pick(this.#around.plan.channels);
     const leader = this.#leaderOf(channel);
+    if (!leader) return;
+    if (fault === "election storm") return electionStorm(this.#around, { leader });
     const victim = this.#victim();
-    if (!leader || !victim?.isUp || victim.isPaused || leader === victim) return;
+    if (!victim?.isUp || victim.isPaused || leader === victim) return;
     if (fault === "unlucky loss") unluckyLoss(this.#around, { channel, leader, victim });
     else forgottenVote(this.#around, { channel, leader, victim });
   }

@@ -75,6 +75,24 @@ export function forgottenVote(around: FaultSurroundings, { leader, victim }: Rol
   });
 }
 
+/** The leader is gone for a moment, messages take their time, and whoever gives its vote forgets what it has not kept. */
+export function electionStorm(around: FaultSurroundings, { leader }: Pick<Roles, "leader">): void {
+  const { time, random, network, nodes, plan, count } = around;
+  count("election storm");
+  const storm = network.slowDown([5, random.pick([40, 120, 200])]);
+  leader.crash("kill");
+  time.after(random.between(1, 20), () => leader.boot());
+  for (const node of nodes) {
+    if (!plan.voters.includes(node.id)) continue;
+    node.fuses.armPromise("voteReply", { turns: random.whole(0, 2), death: random.pick(["power", "kill"]) });
+    if (node.isUp) node.whenOver(() => void time.after(random.between(1, 10), () => node.boot()));
+  }
+  time.after(2_000, () => {
+    storm.end();
+    for (const node of nodes) node.fuses.disarm();
+  });
+}
+
 /** The last sectors of the victim's log were never written, nor was the mark beside them. */
 function loseEnd({ random, plan }: FaultSurroundings, { channel, victim }: Pick<Roles, "channel" | "victim">): void {
   victim.injure();

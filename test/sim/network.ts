@@ -134,6 +134,7 @@ export class Network {
   /** Directions that are slow until a time. */
   readonly #clogs = new Map<string, number>();
   #sessionCount = 0;
+  #usualDelayMs: readonly [number, number] | undefined;
 
   constructor(options: NetworkOptions) {
     this.#options = options;
@@ -180,6 +181,14 @@ export class Network {
 
   clog(from: string, to: string, forMs: number): void {
     this.#clogs.set(`${from}>${to}`, this.#options.time.nowMs + forMs);
+  }
+
+  /** Messages take as long as `delayMs` says, from and to, until that ends. */
+  slowDown(delayMs: readonly [number, number]): { end(): void } {
+    const { manners } = this.#options;
+    const before = this.#usualDelayMs ??= manners.delayMs;
+    manners.delayMs = delayMs;
+    return { end: () => void (manners.delayMs === delayMs && (manners.delayMs = before)) };
   }
 
   /** Ends the session between two nodes, as a reset does; it is connected anew later. */

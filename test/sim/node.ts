@@ -378,9 +378,7 @@ export class SimNode implements NetworkHost {
     }
     const place = { disk: this.disk, directory: `${ROOT}/${channel.id}`, logId: channel.id };
     oracle.opened(channel.id, this.id, shadowOf(place, log.tail.nextSeq - 1));
-    const watched = new WatchedLog(log, (run, chainBefore) => {
-      if (life.clock.isAlive) oracle.appended(channel.id, this.id, { run, chainBefore });
-    });
+    const watched = new WatchedLog(log, oracle.watcher(channel.id, this.id, () => life.clock.isAlive));
     const isNew = !channel.isFirst && !this.#had.has(channel.id) && !this.isInjured;
     const member = await life.sets!.join({ channel: channel.id, log: watched, voters: channel.voters, isNew });
     if (!life.clock.isAlive) return;

@@ -5,6 +5,7 @@
 import type { MemberMessage, Role } from "../../src/core/replica_set.ts";
 import type { FrameRun } from "../../src/wire/frame_run.ts";
 import type { Log } from "../../src/log/log_store.ts";
+import type { LogWatcher } from "./watched_log.ts";
 import { isKnown, Shadow, type ShadowEntry } from "./shadow.ts";
 
 /** A member as the oracle reads it. */
@@ -74,12 +75,12 @@ export class Oracle {
     this.#matching(channel, replica, { entries: shadow.entries, firstSeq: 1 });
   }
 
-  /** `run` is in the log of `nodeId`, after entries whose chain is `chainBefore`. */
-  appended(channel: string, nodeId: string, { run, chainBefore }: { run: FrameRun; chainBefore: number }): void {
-    const replica = this.#replicas.get(keyOf(channel, nodeId));
-    if (!replica) return;
-    this.#cut(channel, replica, run.firstSeq - 1);
-    this.#matching(channel, replica, { entries: replica.shadow.append(run, chainBefore), firstSeq: run.firstSeq });
+  /** Watches the log of `nodeId` as long as `isAlive`. */
+  watcher(channel: string, nodeId: string, isAlive: () => boolean): LogWatcher {
+    return {
+      appended: (run, chainBefore) => isAlive() && this.#appended(channel, nodeId, { run, chainBefore }),
+      truncating: (nextSeq) => isAlive() && this.#truncating(channel, nodeId, nextSeq),
+    };
   }
 
   /** The life of `nodeId` is over. */
@@ -139,6 +140,24 @@ export class Oracle {
       this.#fail(channel, `${voter} voted in epoch ${epoch} for ${before} and for ${candidate}`);
     }
     votes.set(`${voter} ${epoch}`, candidate);
+  }
+
+  #appended(channel: string, nodeId: string, { run, chainBefore }: { run: FrameRun; chainBefore: number }): void {
+    const replica = this.#replicas.get(keyOf(channel, nodeId));
+    if (!replica) return;
+    this.#cut(channel, replica, run.firstSeq - 1);
+    this.#matching(channel, replica, {
+      entries: replica.shadow.append(run, chainBefore),
+      firstSeq: run.firstSeq,
+    });
+  }
+
+  /** What is committed is truncated nowhere. */
+  #truncating(channel: string, nodeId: string, nextSeq: number): void {
+    const own = this.#replicas.get(keyOf(channel, nodeId))?.shadow.at(nextSeq);
+    const committed = this.#facts(channel).committed[nextSeq - 1];
+    if (!isKnown(own) || own.chain !== committed?.chain) return;
+    this.#fail(channel, `${nodeId} truncates its log from entry ${nextSeq} on, which is committed`);
   }
 
   /** The log ends with entry `length` again. */

@@ -32,6 +32,7 @@ export const FAULTS = [
   "wipe",
   "unlucky loss",
   "forgotten vote",
+  "election storm",
   "transfer",
   "membership change",
 ] as const;
@@ -131,6 +132,7 @@ const OF_MANY: ReadonlySet<Fault> = new Set<Fault>([
   "wipe",
   "unlucky loss",
   "forgotten vote",
+  "election storm",
   "transfer",
   "membership change",
 ]);

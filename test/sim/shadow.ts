@@ -5,7 +5,7 @@ import { walkCarefully } from "../../src/log/frame_scan.ts";
 import { decodeSegmentHeader, firstSeqOfName, logIdHash, SEGMENT_HEADER_BYTES } from "../../src/log/segment_format.ts";
 import { viewOf } from "../../src/lib/bytes.ts";
 import { crc32 } from "../../src/wire/crc32.node.ts";
-import { FRAME_HEADER_BYTES, frameCrcAt, frameEpochAt, frameLengthAt } from "../../src/wire/frame.ts";
+import { FRAME_HEADER_BYTES, frameChecksum, frameEpochAt, frameLengthAt } from "../../src/wire/frame.ts";
 import { chainAfter, type FrameRun } from "../../src/wire/frame_run.ts";
 
 /** One entry: its epoch, and the chain over the log up to and with it, which says what the whole prefix is. */
@@ -46,7 +46,8 @@ function entriesIn(bytes: Uint8Array, chainBefore: number, onEnd: (chain: number
   const entries: ShadowEntry[] = [];
   let chain = chainBefore;
   for (let at = 0; at < bytes.byteLength; at += FRAME_HEADER_BYTES + frameLengthAt(view, at)) {
-    chain = chainAfter(chain, frameCrcAt(view, at));
+    // Of the bytes as they are, whatever checksum they carry.
+    chain = chainAfter(chain, frameChecksum(bytes, at, frameLengthAt(view, at), crc32));
     entries.push({ epoch: frameEpochAt(view, at), chain });
   }
   onEnd(chain);

@@ -6,13 +6,19 @@ import type { Damage, Log, LogCursor, Recovery } from "../../src/log/log_store.t
 import type { StoreError } from "../../src/log/store_error.ts";
 import type { FrameRun } from "../../src/wire/frame_run.ts";
 
+export interface LogWatcher {
+  appended(run: FrameRun, chainBefore: number): void;
+  /** What is from `nextSeq` on is about to go. */
+  truncating(nextSeq: Seq): void;
+}
+
 export class WatchedLog implements Log {
   readonly inner: Log;
-  readonly #onAppend: (run: FrameRun, chainBefore: number) => void;
+  readonly #watcher: LogWatcher;
 
-  constructor(inner: Log, onAppend: (run: FrameRun, chainBefore: number) => void) {
+  constructor(inner: Log, watcher: LogWatcher) {
     this.inner = inner;
-    this.#onAppend = onAppend;
+    this.#watcher = watcher;
   }
 
   get id(): string {
@@ -62,7 +68,7 @@ export class WatchedLog implements Log {
   append(run: FrameRun): void {
     const { chain } = this.inner.tail;
     this.inner.append(run);
-    this.#onAppend(run, chain);
+    this.#watcher.appended(run, chain);
   }
 
   cursor(from: Seq): LogCursor {
@@ -78,6 +84,7 @@ export class WatchedLog implements Log {
   }
 
   truncate(nextSeq: Seq): Promise<void> {
+    this.#watcher.truncating(nextSeq);
     return this.inner.truncate(nextSeq);
   }
 
