@@ -8,6 +8,7 @@ import { channelRoutes } from "./channels.ts";
 import { addDocs } from "./docs.ts";
 import { leaderRoutes } from "./leader.ts";
 import { guard } from "./guard.ts";
+import { metricsRoutes } from "./metrics.ts";
 import { nodeRoutes } from "./node.ts";
 import { pageRoutes } from "./page.ts";
 import { peerRoutes } from "./peers.ts";
@@ -15,7 +16,16 @@ import { problem, problemOf } from "./problem.ts";
 import { readRoutes } from "./read.ts";
 
 const logger = getLogger(["millrace", "http"]);
-const ALL_ROUTES = [channelRoutes, appendRoutes, readRoutes, leaderRoutes, nodeRoutes, peerRoutes, pageRoutes];
+const ALL_ROUTES = [
+  channelRoutes,
+  appendRoutes,
+  readRoutes,
+  leaderRoutes,
+  nodeRoutes,
+  peerRoutes,
+  metricsRoutes,
+  pageRoutes,
+];
 const METHODS = ["GET", "PUT", "POST", "DELETE"];
 
 /** The app that serves `node`. */
