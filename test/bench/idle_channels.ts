@@ -11,7 +11,9 @@ import type { RuntimeName } from "./child.ts";
 import { ask, Cluster } from "./cluster.ts";
 import { inWorkspace } from "./workspace.ts";
 
-const RUNTIMES: readonly RuntimeName[] = ["bun", "deno", "node"];
+const ALL: readonly RuntimeName[] = ["bun", "deno", "node"];
+/** Those that are measured: all, or as BENCH_RUNTIMES says (`bun,node`). */
+const RUNTIMES = ALL.filter((name) => (process.env["BENCH_RUNTIMES"]?.split(",") ?? ALL).includes(name));
 const FEW = 10;
 const MANY = Number(process.env["BENCH_CHANNELS"] ?? 10_000);
 /** Channels that are created at one time. */
