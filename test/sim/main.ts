@@ -8,7 +8,7 @@
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { runPlanted } from "./planted.ts";
-import { guarded, hashOf, runSeeds, runSeedsIn, type Summary } from "./seeds.ts";
+import { guarded, hashOf, missingIn, runSeeds, runSeedsIn, type Summary } from "./seeds.ts";
 import { runSeed } from "./world.ts";
 
 const TRACE_LINES = 60;
@@ -48,7 +48,7 @@ async function main(): Promise<number> {
   const summary = jobs === 1 || count === 1 ? await runSeeds(options) : await runSeedsIn(jobs, options);
   if (values.json) console.log(JSON.stringify(summary));
   else await print(summary, { isWhole: values.trace, seconds: passed() });
-  return summary.failure ? 1 : 0;
+  return summary.failure || missingIn(summary).length > 0 ? 1 : 0;
 }
 
 function progress(passed: () => number): (summary: Summary) => void {
@@ -70,6 +70,8 @@ async function print(summary: Summary, { isWhole, seconds }: { isWhole: boolean;
   }
   const counts = Object.entries(summary.counts).sort(([a], [b]) => a < b ? -1 : 1);
   console.log(`happened: ${counts.map(([what, count]) => `${what} ${count}`).join(", ")}`);
+  const missing = missingIn(summary);
+  if (missing.length > 0) console.log(`NEVER HAPPENED: ${missing.join(", ")}`);
   const times = `${seeds} seeds, ${events} events, ${Math.round(virtualMs / 1000)} virtual s in ${
     seconds.toFixed(1)
   } s`;

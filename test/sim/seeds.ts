@@ -32,6 +32,65 @@ export interface SeedsOptions {
 /** Seeds of one block. */
 const BLOCK_SEEDS = 25;
 
+/** Seeds after which everything of HAPPENINGS must have happened: faults that never occur prove nothing. */
+const TELLING_SEEDS_MIN = 500;
+
+/** What has to happen, by the names under which it is counted. */
+const HAPPENINGS = [
+  "power cut",
+  "kill",
+  "stop",
+  "crash between two promises",
+  "crash inside a disk operation",
+  "crash after a promise",
+  "power cut of all",
+  "pause",
+  "clock jump",
+  "one-way cut",
+  "two-way cut",
+  "isolation",
+  "split",
+  "cut message",
+  "clogged message",
+  "lost message",
+  "repeated message",
+  "reordered message",
+  "session reset",
+  "slow disk",
+  "full disk",
+  "read error",
+  "write error",
+  "fsync error",
+  "flipped bits",
+  "flipped bits in the journal",
+  "lost write",
+  "misdirected write",
+  "wipe",
+  "unlucky loss",
+  "forgotten vote",
+  "election storm",
+  "transfer",
+  "membership change",
+  "majority healed",
+  "event truncated",
+  "event sound",
+  "event membershipChanged",
+  "notice torn-tail",
+  "notice take-back",
+  "notice fenced",
+  "damaged log",
+  "acked append of a producer",
+  "repeated append",
+  "read",
+];
+
+/** What should have happened in so many seeds and has not. */
+export function missingIn({ seeds, counts, acked }: Summary): string[] {
+  if (seeds < TELLING_SEEDS_MIN) return [];
+  const phases = ["before", "under", "after"].filter((_, at) => acked[at]! < seeds);
+  return [...HAPPENINGS.filter((what) => !counts[what]), ...phases.map((phase) => `traffic ${phase} the faults`)];
+}
+
 function emptySummary(): Summary {
   return { seeds: 0, events: 0, virtualMs: 0, elections: 0, acked: [0, 0, 0], counts: {}, hashes: [] };
 }
