@@ -38,6 +38,9 @@ export type ReplicaSetNow = z.infer<typeof replicaSetNow>;
 export const leadingQuestion = z.object({ incarnation: z.string() });
 export const leadingAnswer = z.object({ isLeading: z.boolean() });
 
+export const followingQuestion = z.object({ incarnation: z.string(), epoch: z.number() });
+export const followingAnswer = z.object({ isFollowing: z.boolean() });
+
 /** What an append that is passed on says besides its frames. */
 export const forwardedHead = z.object({
   incarnation: z.string(),

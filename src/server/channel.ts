@@ -30,6 +30,8 @@ export interface ChannelOptions {
   readonly appendTimeoutMs: number;
   /** The log has turned out to be damaged, and was not known to be. */
   readonly onDamaged: () => void;
+  /** Whether a majority follows this node still, asked now. Default: yes, for a node that is alone. */
+  readonly isStillFollowed?: (channel: Channel) => Promise<boolean>;
   /** Where the HTTP API of a node is, as far as is known. */
   readonly urlOf: (nodeId: string) => string | null;
 }
@@ -54,6 +56,15 @@ export interface AppendAnswer {
   readonly isDuplicate?: boolean | undefined;
   readonly ack: { requested: AckLevel; achieved: AckLevel; copies: number; synced: number };
 }
+
+/** Refusals that follow from which entries are in the log. */
+const BY_THE_LOG: readonly string[] = [
+  "producer-fenced",
+  "producer-gap",
+  "producer-mismatch",
+  "producer-stale",
+  "precondition-failed",
+];
 
 export class Channel implements FedChannel {
   readonly name: string;
@@ -145,7 +156,7 @@ export class Channel implements FedChannel {
     try {
       placed = await this.#place(member, request);
     } catch (error) {
-      throw this.#refusalOf(error, { isAppended: false });
+      throw this.#refusalOf(await this.#confirmed(error), { isAppended: false });
     }
     if (ack === "none") return { ...placed, ack: { requested: ack, achieved: ack, copies: 0, synced: 0 } };
     // What was appended in an earlier epoch is acknowledged by the leader of this one.
@@ -166,6 +177,12 @@ export class Channel implements FedChannel {
     };
     const { isDuplicate, ...place } = await this.#producers.append(member, { frames, producer, admit });
     return isDuplicate ? { ...place, isDuplicate } : place;
+  }
+
+  /** A refusal for good by what the log says comes from whoever certainly leads: a leader of before may lack the rest. */
+  async #confirmed(error: unknown): Promise<unknown> {
+    if (!(error instanceof Refusal) || !BY_THE_LOG.includes(error.code) || this.isAlone) return error;
+    return await this.#options.isStillFollowed?.(this) === false ? this.notLeading() : error;
   }
 
   #expect(nextSeq: Seq | undefined): void {

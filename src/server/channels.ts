@@ -18,6 +18,7 @@ import {
 import { CatalogueEditor } from "./catalogue_editor.ts";
 import type { Channel } from "./channel.ts";
 import { Forwarding } from "./forwarding.ts";
+import { handleFollowingQuestions, isStillFollowed } from "./following_question.ts";
 import { awaitLeader, handleLeadingQuestions } from "./leading_question.ts";
 import { LocalChannels, messageOf, type TakeUp } from "./local_channels.ts";
 import { Refusal } from "./refusal.ts";
@@ -73,6 +74,7 @@ export class Channels {
       members,
       sets,
       awaitLeader: (item, signal) => awaitLeader(item, { ...options, signal }),
+      isStillFollowed: (channel) => isStillFollowed(channel, options),
       onJoined: (channel) => joined(channel),
     });
     const isFromBefore = (members.isBlank || members.isDamaged) && logs.includes(CATALOGUE_INCARNATION);
@@ -106,6 +108,7 @@ export class Channels {
     const find = (incarnation: string) => this.byIncarnation(incarnation);
     this.#forwarding = new Forwarding({ mesh, find, crc32: environment.crc32, timeoutMs });
     handleLeadingQuestions(mesh, find);
+    handleFollowingQuestions(mesh, find);
   }
 
   /** @throws Refusal `damaged` while its log is repaired. */

@@ -22,6 +22,8 @@ export interface LocalChannelsOptions {
   readonly onNotice: (message: string) => void;
   /** Whether another node has what a damaged log of this one can be made anew from: asked until it is so, or `signal` aborts. */
   readonly awaitLeader: (item: Held, signal: AbortSignal) => Promise<void>;
+  /** Whether a majority follows this node in a channel that it leads, asked now. */
+  readonly isStillFollowed: (channel: Channel) => Promise<boolean>;
   /** Told of each channel that is here from now on. */
   readonly onJoined: (channel: Channel) => void;
 }
@@ -196,7 +198,8 @@ export class LocalChannels {
     const member = facts.takesPart ? await sets.join({ channel: incarnation, log, voters, isNew }) : undefined;
     const bounds = { appendQueuedBytesMax, appendTimeoutMs };
     const onDamaged = () => void this.#damaged(asked, channel);
-    const own = { log, member, nodeId, environment, urlOf, onDamaged };
+    const { isStillFollowed } = this.#options;
+    const own = { log, member, nodeId, environment, urlOf, onDamaged, isStillFollowed };
     const channel: Channel = new Channel({ name, incarnation, config, ...own, ...bounds });
     this.#byName.set(name, channel);
     this.#byIncarnation.set(incarnation, channel);

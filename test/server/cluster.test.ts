@@ -219,4 +219,19 @@ describe("a producer", () => {
     expect((await send(first, 3)).headers.get("millrace-duplicate")).toBe("true");
     await cluster.agrees("log", [0, 1, 2, 3].map((seq) => `line ${seq}`));
   });
+
+  test("is told of a gap by a leader that a majority follows; one that is cut off says that it is none", async () => {
+    await started();
+    await cluster.api("a").create("log");
+    const leader = await cluster.leader("log");
+    const send = (seq: number) => {
+      const headers = { "producer-id": "p", "producer-epoch": "0", "producer-seq": `${seq}` };
+      return cluster.api(leader).append("log", `line ${seq}`, { headers });
+    };
+    expect((await send(0)).status).toBe(200);
+    await expectProblem(await send(2), { status: 409, code: "producer-gap" });
+    for (const id of cluster.followers(leader)) await cluster.close(id);
+    // At once, while it still takes itself for the leader, or when it has stepped down: never for good.
+    await expectProblem(await send(2), { status: 503, code: "no-leader", retryable: true });
+  });
 });
