@@ -1,10 +1,9 @@
 // Time that passes as fast as the work in it is done: a timer runs when everything before it has settled.
 
 import type { Clock } from "../../src/core/environment.ts";
+import { type Moment, Moments, turn } from "./moments.ts";
 
-interface Timer {
-  readonly atMs: number;
-  readonly order: number;
+interface Timer extends Moment {
   readonly task: () => void;
   isCancelled: boolean;
 }
@@ -12,8 +11,7 @@ interface Timer {
 export class VirtualClock implements Clock {
   #nowMs = 0;
   #order = 0;
-  /** A binary heap, the next one first. */
-  readonly #heap: Timer[] = [];
+  readonly #timers = new Moments<Timer>();
   #liveCount = 0;
 
   now(): number {
@@ -32,7 +30,7 @@ export class VirtualClock implements Clock {
   schedule(delayMs: number, task: () => void): () => void {
     const timer = { atMs: this.#nowMs + Math.max(0, delayMs), order: this.#order++, task, isCancelled: false };
     this.#liveCount++;
-    this.#push(timer);
+    this.#timers.push(timer);
     return () => {
       if (timer.isCancelled) return;
       timer.isCancelled = true;
@@ -44,8 +42,8 @@ export class VirtualClock implements Clock {
   async pass(durationMs: number): Promise<void> {
     const untilMs = this.#nowMs + durationMs;
     await turn();
-    while (this.#heap.length > 0 && this.#heap[0]!.atMs <= untilMs) {
-      this.#nowMs = this.#heap[0]!.atMs;
+    for (let next = this.#timers.next; next !== undefined && next.atMs <= untilMs; next = this.#timers.next) {
+      this.#nowMs = next.atMs;
       this.#runDue();
       await turn();
     }
@@ -53,51 +51,12 @@ export class VirtualClock implements Clock {
   }
 
   #runDue(): void {
-    while (this.#heap.length > 0 && this.#heap[0]!.atMs <= this.#nowMs) {
-      const timer = this.#pop();
+    while ((this.#timers.next?.atMs ?? Infinity) <= this.#nowMs) {
+      const timer = this.#timers.pop();
       if (timer.isCancelled) continue;
       timer.isCancelled = true;
       this.#liveCount--;
       timer.task();
     }
   }
-
-  #push(timer: Timer): void {
-    const heap = this.#heap;
-    let at = heap.push(timer) - 1;
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if (isBefore(heap[parent]!, timer)) break;
-      heap[at] = heap[parent]!;
-      at = parent;
-    }
-    heap[at] = timer;
-  }
-
-  #pop(): Timer {
-    const heap = this.#heap;
-    const top = heap[0]!;
-    const last = heap.pop()!;
-    if (heap.length === 0) return top;
-    let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child++;
-      if (isBefore(last, heap[child]!)) break;
-      heap[at] = heap[child]!;
-      at = child;
-    }
-    heap[at] = last;
-    return top;
-  }
-}
-
-function isBefore(one: Timer, other: Timer): boolean {
-  return one.atMs < other.atMs || (one.atMs === other.atMs && one.order < other.order);
-}
-
-/** One turn of the event loop, after all microtasks. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

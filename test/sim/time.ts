@@ -2,10 +2,9 @@
 // skewed, jumps, stands still while the node is paused, and ends with it.
 
 import type { Clock } from "../../src/core/environment.ts";
+import { type Moment, Moments, turn } from "../process/moments.ts";
 
-interface Moment {
-  readonly atMs: number;
-  readonly order: number;
+interface Task extends Moment {
   task: (() => void) | undefined;
 }
 
@@ -14,8 +13,7 @@ export class SimTime {
   #nowMs = 0;
   #order = 0;
   #count = 0;
-  /** A binary heap, the next one first. */
-  readonly #heap: Moment[] = [];
+  readonly #tasks = new Moments<Task>();
 
   get nowMs(): number {
     return this.#nowMs;
@@ -29,8 +27,8 @@ export class SimTime {
   at(atMs: number, task: () => void): () => void {
     // Whole microseconds: sums of delays are then the same numbers everywhere, and in the trace.
     const rounded = Math.round(Math.max(this.#nowMs, atMs) * 1000) / 1000;
-    const moment: Moment = { atMs: rounded, order: this.#order++, task };
-    this.#push(moment);
+    const moment: Task = { atMs: rounded, order: this.#order++, task };
+    this.#tasks.push(moment);
     return () => void (moment.task = undefined);
   }
 
@@ -40,8 +38,8 @@ export class SimTime {
 
   /** Lets time pass until `untilMs`, or until `isOver` says so after a moment. */
   async pass(untilMs: number, isOver: () => boolean): Promise<void> {
-    while (this.#heap.length > 0 && this.#heap[0]!.atMs <= untilMs) {
-      const { atMs, task } = this.#pop();
+    while ((this.#tasks.next?.atMs ?? Infinity) <= untilMs) {
+      const { atMs, task } = this.#tasks.pop();
       if (task === undefined) continue;
       this.#nowMs = atMs;
       this.#count++;
@@ -51,45 +49,6 @@ export class SimTime {
     }
     this.#nowMs = Math.max(this.#nowMs, untilMs);
   }
-
-  #push(moment: Moment): void {
-    const heap = this.#heap;
-    let at = heap.push(moment) - 1;
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if (isBefore(heap[parent]!, moment)) break;
-      heap[at] = heap[parent]!;
-      at = parent;
-    }
-    heap[at] = moment;
-  }
-
-  #pop(): Moment {
-    const heap = this.#heap;
-    const top = heap[0]!;
-    const last = heap.pop()!;
-    if (heap.length === 0) return top;
-    let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child++;
-      if (isBefore(last, heap[child]!)) break;
-      heap[at] = heap[child]!;
-      at = child;
-    }
-    heap[at] = last;
-    return top;
-  }
-}
-
-function isBefore(one: Moment, other: Moment): boolean {
-  return one.atMs < other.atMs || (one.atMs === other.atMs && one.order < other.order);
-}
-
-/** One turn of the event loop: everything that is settled has been followed when it resolves. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 const TICK_MS = 0.001;
