@@ -12,6 +12,8 @@ export class Campaign {
   /** By voter: whether its vote is beyond doubt. */
   readonly #grants = new Map<string, boolean>();
   readonly #refusals = new Set<string>();
+  /** Those without whom voters that have forgotten do not count as everybody, by voter. */
+  readonly #wanted = new Map<string, readonly string[]>();
 
   constructor(options: { epoch: Epoch; isPreVote: boolean; isTransfer: boolean }) {
     this.epoch = options.epoch;
@@ -19,9 +21,16 @@ export class Campaign {
     this.isTransfer = options.isTransfer;
   }
 
-  grant(from: string, isDoubtful: boolean): void {
+  /** Whom else to ask than the voters. */
+  get wanted(): readonly string[] {
+    return [...new Set([...this.#wanted.values()].flat())].sort();
+  }
+
+  /** `wanted`: who must grant as well where the vote is in doubt. */
+  grant(from: string, isDoubtful: boolean, wanted: readonly string[] = []): void {
     this.#refusals.delete(from);
     this.#grants.set(from, !isDoubtful);
+    this.#wanted.set(from, wanted);
   }
 
   refuse(from: string): void {
@@ -32,6 +41,7 @@ export class Campaign {
   forget(voter: string): void {
     this.#grants.delete(voter);
     this.#refusals.delete(voter);
+    this.#wanted.delete(voter);
   }
 
   hasAnswered(voter: string): boolean {
@@ -41,7 +51,8 @@ export class Campaign {
   /** `everyone`: whose grants make it unanimous. */
   isWon({ voters }: Membership, everyone: readonly string[]): boolean {
     const sound = voters.filter((id) => this.#grants.get(id) === true);
-    return sound.length >= majorityOf(voters.length) || everyone.every((id) => this.#grants.has(id));
+    const isUnanimous = () => [...everyone, ...this.wanted].every((id) => this.#grants.has(id));
+    return sound.length >= majorityOf(voters.length) || isUnanimous();
   }
 
   /** Whether so many refuse that it cannot be won any more. */

@@ -101,7 +101,7 @@ export class Election {
     if (!campaign) return;
     const { epoch, isPreVote, isTransfer } = campaign;
     const { end, everyone, record: { channel, isDoubtful }, options: { timing } } = context;
-    for (const to of everyone) {
+    for (const to of new Set([...everyone, ...campaign.wanted])) {
       if (campaign.hasAnswered(to)) continue;
       context.send(to, { type: "voteRequest", channel, epoch, isPreVote, isTransfer, isDoubtful, end });
     }
@@ -138,14 +138,15 @@ export class Election {
       // Whoever has given its vote gives the candidate time.
       this.arm("retry");
     }
-    const { channel, isDoubtful } = context.record;
+    const { channel, isDoubtful, isForgetful } = context.record;
+    const everyone = isForgetful === true ? context.everyone : [];
     const replyEpoch = isGranted ? epoch : context.epoch;
-    context.send(from, { type: "voteReply", channel, epoch: replyEpoch, isPreVote, isGranted, isDoubtful });
+    context.send(from, { type: "voteReply", channel, epoch: replyEpoch, isPreVote, isGranted, isDoubtful, everyone });
   }
 
   replied(from: string, message: VoteReply): void {
     const context = this.#context;
-    const { isGranted, isPreVote, epoch, isDoubtful } = message;
+    const { isGranted, isPreVote, epoch, isDoubtful, everyone } = message;
     // Whoever would grant a vote is in an epoch before the one that was asked for.
     const isInquiry = !context.inquiry.isOver;
     context.inquiry.answered(from, isDoubtful);
@@ -154,9 +155,15 @@ export class Election {
     const isOf = campaign?.isPreVote === isPreVote && (!isGranted || epoch === campaign.epoch);
     if (isInquiry && !campaign) return;
     if (!campaign || !isOf) return context.drop("old-epoch", from, message.type);
-    if (isGranted) campaign.grant(from, isDoubtful);
+    if (isGranted) campaign.grant(from, isDoubtful, everyone);
     else campaign.refuse(from);
     this.#count(campaign);
+    if (campaign === this.#campaign && everyone.some((id) => !campaign.hasAnswered(id))) this.ask();
+  }
+
+  /** Whether `id`, which this node does not know as a member, is asked since a voter says that it is one. */
+  isWanted(id: string): boolean {
+    return this.#campaign?.wanted.includes(id) === true;
   }
 
   /** Whether the vote of the present epoch can go to `candidate`: it is not given to another one, and nobody leads it. */

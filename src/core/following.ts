@@ -49,10 +49,9 @@ export class Following {
     return this.#request?.isAccepted ?? false;
   }
 
-  /** The session with the leader is over: what was asked will not be answered. */
+  /** The session with the leader is over, or it leads no more: what was asked will not be answered. */
   lost(): void {
-    this.#request = undefined;
-    this.#storing = [];
+    this.#forget();
     this.#context.deadlines.clear("request");
   }
 
@@ -90,6 +89,7 @@ export class Following {
         return context.drop("gap", this.leader, message.type);
       }
       request.isAccepted = true;
+      context.options.room?.release();
       context.deadlines.clear("request");
     }
     if (message.frames.byteLength === 0) {
@@ -159,6 +159,12 @@ export class Following {
     if (!this.#request?.isAccepted) this.#ask();
   }
 
+  #forget(): void {
+    this.#request = undefined;
+    this.#storing = [];
+    this.#context.options.room?.release();
+  }
+
   #truncate(lastSeq: Seq): void {
     const context = this.#context;
     const { seq: toSeq } = context.end;
@@ -178,12 +184,13 @@ export class Following {
   /** Sends a request, now or when the pause is over. There is one at a time. */
   #ask(): void {
     const context = this.#context;
-    const { nowMs, options: { creditBytes } } = context;
-    this.#request = undefined;
-    this.#storing = [];
+    const { nowMs, options: { creditBytes, room } } = context;
+    this.#forget();
     if (nowMs < this.#catchUp.notBeforeMs) {
       return context.deadlines.set("request", this.#catchUp.notBeforeMs);
     }
+    const waitMs = room?.take(nowMs) ?? 0;
+    if (waitMs > 0) return context.deadlines.set("request", nowMs + waitMs);
     const requestId = context.newRequestId();
     this.#request = {
       requestId,

@@ -212,6 +212,7 @@ export class MemberMachine {
   #isOfUnknownMember(from: string, message: MemberMessage): boolean {
     if (from === this.#roles.following?.leader || message.type === "entries") return true;
     if (message.type === "memberState") return message.role === "leader";
+    if (message.type === "voteReply") return this.#roles.election.isWanted(from);
     return message.type === "voteRequest" && isUpToDate(message.end, this.#context.end);
   }
 

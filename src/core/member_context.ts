@@ -42,8 +42,16 @@ export interface MemberOptions {
   readonly random: () => number;
   /** Takes a turn to stand for election; answers how long it is to be waited for, in ms. Default: not at all. */
   readonly pace?: (nowMs: number) => number;
+  /** Room for the request of this member among those of its node. Default: there is. */
+  readonly room?: RequestRoom;
   /** From 0 to 1: how much sooner than others this node stands for election. */
   readonly haste: () => number;
+}
+
+export interface RequestRoom {
+  /** Answers how long room is to be waited for, in ms; 0 where it is taken, until `release`. */
+  take(nowMs: number): number;
+  release(): void;
 }
 
 export type DeadlineName = "election" | "settle" | "quorum" | "transfer" | "request" | "inquiry";

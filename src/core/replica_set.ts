@@ -68,6 +68,8 @@ export interface VoteReply {
   readonly isGranted: boolean;
   /** The voter may have lost entries: its vote counts only where all voters grant theirs. */
   readonly isDoubtful: boolean;
+  /** Who must grant as well where it counts: those that a voter was told of which has forgotten its records; else empty. */
+  readonly everyone: readonly string[];
 }
 
 /**

@@ -6,7 +6,9 @@ import { isSystemChannel } from "../core/channel_name.ts";
 import type { Environment } from "../core/environment.ts";
 import { DOWN_PHI_MIN, Liveness } from "../core/liveness.ts";
 import { MemberMachine } from "../core/member.ts";
+import type { MemberOptions } from "../core/member_context.ts";
 import type { PeerPort } from "../core/peer_port.ts";
+import { RequestWindow } from "../core/request_window.ts";
 import {
   DROP_REASONS,
   type DropReason,
@@ -62,6 +64,7 @@ export class ReplicaSets {
   readonly #links = new Map<string, PeerLink>();
   readonly #drops: Record<DropReason, number>;
   readonly #pace = new CampaignPace();
+  readonly #requests = new RequestWindow();
   #cancelTimer: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
@@ -195,8 +198,19 @@ export class ReplicaSets {
       random: () => random.next(),
       haste,
       // What all channels need comes first.
-      ...(isSystemChannel(channel) ? {} : { pace: (nowMs: number) => this.#pace.take(nowMs) }),
+      ...(isSystemChannel(channel) ? {} : this.#turnsOf(channel)),
     });
+  }
+
+  /** What a channel shares with the others of this node: turns to stand for election, room for requests. */
+  #turnsOf(channel: string): Pick<MemberOptions, "pace" | "room"> {
+    return {
+      pace: (nowMs) => this.#pace.take(nowMs),
+      room: {
+        take: (nowMs) => this.#requests.take(channel, nowMs),
+        release: () => this.#requests.release(channel),
+      },
+    };
   }
 
   #makeMember(log: Log, machine: MemberMachine): Member {
@@ -215,6 +229,7 @@ export class ReplicaSets {
       onError,
     });
     void member.ended.then(() => {
+      this.#requests.release(channel);
       if (this.#members.get(channel) === member) this.#members.delete(channel);
     });
     return member;

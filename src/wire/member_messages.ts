@@ -1,5 +1,6 @@
 // The messages between the members of a replica set (PROTOCOL.md, section 9): bytes <-> the shapes of core/replica_set.ts.
 
+import { MEMBERS_MAX } from "../core/membership.ts";
 import { type Entries, FEED_NACK_CODES, type LogEnd, type MemberMessage, ROLES } from "../core/replica_set.ts";
 import { type FieldReader, FieldWriter } from "./fields.ts";
 import { FRAME_HEADER_BYTES } from "./frame.ts";
@@ -9,6 +10,8 @@ import { ProtocolError } from "./protocol_error.ts";
 /** Bytes before the body of a message (PROTOCOL.md, section 4). */
 const MESSAGE_HEADER_BYTES = 5;
 const ID_BYTES_MAX = 64;
+/** Those of two memberships. */
+const EVERYONE_MAX = 2 * MEMBERS_MAX;
 /** A channel and the numbers after it. */
 const ENTRIES_FIELDS_BYTES_MAX = 2 + ID_BYTES_MAX + 4 + 8 + 8 + 4 + 8 + 4 + 8;
 /** Fewest bytes of the same. */
@@ -54,7 +57,8 @@ export function writeMemberBody(message: MemberMessage, body: FieldWriter): void
       writeEnd(message.end, body);
       return;
     case "voteReply":
-      body.u8(flagsOf([message.isPreVote, message.isGranted, message.isDoubtful]));
+      body.u8(flagsOf([message.isPreVote, message.isGranted, message.isDoubtful])).u8(message.everyone.length);
+      for (const id of message.everyone) body.text(id);
       return;
     case "memberState":
       body.u8(ROLES.indexOf(message.role)).text(message.leader);
@@ -99,7 +103,7 @@ export const MEMBER_READERS: { [Name in MemberMessage["type"]]: (body: FieldRead
   voteReply: (body) => {
     const { channel, epoch } = readPlace(body);
     const [isPreVote, isGranted, isDoubtful] = readFlags(body);
-    return { type: "voteReply", channel, epoch, isPreVote, isGranted, isDoubtful };
+    return { type: "voteReply", channel, epoch, isPreVote, isGranted, isDoubtful, everyone: readIds(body) };
   },
   memberState: (body) => ({
     type: "memberState",
@@ -164,6 +168,14 @@ function readEnd(body: FieldReader): LogEnd {
 /** What every message begins with. */
 function readPlace(body: FieldReader): { channel: string; epoch: number } {
   return { channel: body.text(ID_BYTES_MAX), epoch: body.u32() };
+}
+
+function readIds(body: FieldReader): string[] {
+  const count = body.u8();
+  if (count > EVERYONE_MAX) {
+    throw new ProtocolError("malformed-message", `${count} members, allowed are ${EVERYONE_MAX}`);
+  }
+  return Array.from({ length: count }, () => body.text(ID_BYTES_MAX));
 }
 
 function readFrom(body: FieldReader): number {

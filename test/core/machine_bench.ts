@@ -133,7 +133,7 @@ export class Bench {
 
 const DEFAULTS = {
   voteRequest: { epoch: 1, isPreVote: false, isTransfer: false, isDoubtful: false, end: { seq: 0, epoch: 0 } },
-  voteReply: { epoch: 1, isPreVote: false, isGranted: true, isDoubtful: false },
+  voteReply: { epoch: 1, isPreVote: false, isGranted: true, isDoubtful: false, everyone: [] },
   memberState: { epoch: 1, role: "replica", leader: "", end: { seq: 0, epoch: 0 }, commit: 0 },
   feedRequest: { epoch: 1, requestId: 1, from: 1, epochBefore: 0, creditLimit: CREDIT_BYTES },
   feedNack: { epoch: 1, requestId: 1, code: "closed", seq: 0, epochAt: 0 },

@@ -64,6 +64,37 @@ describe("A node that is fed anew", () => {
   });
 });
 
+describe("A candidate that lacks the entry by which its set was grown", () => {
+  // The leader, b, has committed entries with the newcomer, c, and then lost its disk; the catalogue tells it of c.
+  const reply = { isDoubtful: true, everyone: ["a", "b", "c"] };
+
+  test("is not elected by the two of before alone: the one that has forgotten names the third", () => {
+    const bench = new Bench({ voters: ["a", "b"], log: [1], up: ["b", "c"] });
+    bench.pass(1_000);
+    bench.receive("b", "voteReply", { epoch: 2, isPreVote: true, ...reply });
+    expect([bench.machine.role, bench.machine.epoch]).toEqual(["candidate", 1]);
+    expect(bench.sent("voteRequest")).toMatchObject([{ to: "c", epoch: 2, isPreVote: true }]);
+    bench.receive("c", "voteReply", { epoch: 2, isPreVote: true });
+    expect(bench.machine.epoch).toBe(2);
+    bench.receive("b", "voteReply", { epoch: 2, ...reply });
+    expect(bench.machine.role).toBe("candidate");
+    expect(bench.sent("voteRequest")).toMatchObject([{ to: "c", epoch: 2, isPreVote: false }]);
+    // It has what is committed, and so does not vote for less.
+    bench.receive("c", "voteReply", { epoch: 3, isGranted: false });
+    expect([bench.machine.role, bench.machine.epoch]).toEqual(["replica", 3]);
+  });
+
+  test("is elected where the third agrees", () => {
+    const bench = new Bench({ voters: ["a", "b"], log: [1], up: ["b", "c"] });
+    bench.pass(1_000);
+    for (const isPreVote of [true, false]) {
+      bench.receive("b", "voteReply", { epoch: 2, isPreVote, ...reply });
+      bench.receive("c", "voteReply", { epoch: 2, isPreVote });
+    }
+    expect(bench.machine.role).toBe("leader");
+  });
+});
+
 describe("A vote of a process that is gone", () => {
   test("is not counted: the voter may have lost its disk since, and is asked again", () => {
     const bench = new Bench({ voters: ["a", "b", "c", "d", "e"], up: ["b", "c", "d", "e"] });

@@ -28,7 +28,7 @@ const VOTE: VoteRequest = {
 };
 const SMALL: readonly Exclude<MemberMessage, Entries>[] = [
   VOTE,
-  { type: "voteReply", channel, epoch: 4, isPreVote: true, isGranted: false, isDoubtful: false },
+  { type: "voteReply", channel, epoch: 4, isPreVote: true, isGranted: false, isDoubtful: false, everyone: [] },
   { type: "memberState", channel, epoch: 4, role: "leader", leader: "a", end, commit: 6 },
   { type: "feedRequest", channel, epoch: 4, requestId: 99, from: 8, epochBefore: 3, creditLimit: 1 << 20 },
   { type: "feedNack", channel, epoch: 4, requestId: 99, code: "diverged", seq: 5, epochAt: 2 },

@@ -19,8 +19,28 @@ export const MEMBER_MESSAGE_VECTORS: readonly MessageVector[] = [
     hex: "1500000013" + PLACE + "05" + "0900000000000000" + "02000000",
   },
   {
-    message: { type: "voteReply", channel: "01", epoch: 3, isPreVote: false, isGranted: true, isDoubtful: false },
-    hex: "0900000014" + PLACE + "02",
+    message: {
+      type: "voteReply",
+      channel: "01",
+      epoch: 3,
+      isPreVote: false,
+      isGranted: true,
+      isDoubtful: false,
+      everyone: [],
+    },
+    hex: "0a00000014" + PLACE + "02" + "00",
+  },
+  {
+    message: {
+      type: "voteReply",
+      channel: "01",
+      epoch: 3,
+      isPreVote: false,
+      isGranted: true,
+      isDoubtful: true,
+      everyone: ["n1", "n2"],
+    },
+    hex: "1200000014" + PLACE + "06" + "02" + "02006e31" + "02006e32",
   },
   {
     message: {

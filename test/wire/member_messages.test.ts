@@ -90,6 +90,7 @@ describe("Messages between members", () => {
       isPreVote: fc.boolean(),
       isGranted: fc.boolean(),
       isDoubtful: fc.boolean(),
+      everyone: fc.array(text, { maxLength: 200 }),
     }),
     fc.record({
       type: fc.constant("memberState" as const),
