@@ -48,6 +48,7 @@ const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
   "empty-append": { status: 422, title: "There is no entry in the body" },
   "precondition-failed": { status: 412, title: "The channel is not where If-Match expects it" },
   "past-tail": { status: 416, title: "The entry is past the tail" },
+  behind: { status: 503, title: "The node does not know of that entry yet", retryable: true },
   "removed-entries": { status: 410, title: "The entry is no longer kept" },
   backpressure: { status: 429, title: "Too much waits for the disk", retryable: true },
   "not-leader": { status: 421, title: "Another node leads the channel" },

@@ -44,9 +44,10 @@ export function readRoutes(node: MillraceNode): OpenAPIHono {
     const channel = node.channels.get(context.req.valid("param").name);
     const query = context.req.valid("query");
     const accept = context.req.header("accept") ?? "*/*";
+    const { signal } = context.req.raw;
+    await channel.informed(signal);
     const from = startOf(channel, { query, lastEventId: context.req.header("last-event-id") });
     const { waitMs, limit, maxBytes: bytesMax } = query;
-    const { signal } = context.req.raw;
     const allTypes = query.types === "all";
     if (accept.includes(EVENTS_TYPE)) return await eventStream(channel, { node, from, limit, allTypes, signal });
     const request = { from, limit: limit ?? READ_LIMIT_DEFAULT, bytesMax, allTypes };

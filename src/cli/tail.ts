@@ -99,9 +99,9 @@ async function askUntilAnswered(ask: () => Promise<Response>, signal: AbortSigna
     try {
       return await ask();
     } catch (error) {
+      const isBehind = error instanceof ProblemError && (error.code === "past-tail" || error.code === "behind");
       const isAway = error instanceof UnreachableError || (error instanceof ProblemError && error.isRetryable);
-      const isBehind = error instanceof ProblemError && error.code === "past-tail" && attempt < BEHIND_TRIES_MAX;
-      if (!isAway && !isBehind) throw error;
+      if (isBehind ? attempt >= BEHIND_TRIES_MAX : !isAway) throw error;
       await sleep(clock, backoffMs(RECONNECT_BACKOFF, attempt, random.next()), signal);
     }
   }

@@ -219,8 +219,10 @@ export class Following {
     const context = this.#context;
     context.advanceCommit(Math.min(this.#leaderCommit, context.end.seq));
     const epochStart = context.history.startOf(context.epoch);
-    if (!context.record.isDoubtful || epochStart === undefined || this.#leaderCommit < epochStart) return;
-    if (!context.inquiry.isOver) return;
+    const isEstablished = epochStart !== undefined && this.#leaderCommit >= epochStart;
+    // A leader that has committed nothing yet may know of less than is committed; what is all committed is so in any case.
+    if (isEstablished || this.#leaderCommit > context.end.seq) context.isCommitKnown = true;
+    if (!context.record.isDoubtful || !isEstablished || !context.inquiry.isOver) return;
     if (context.syncedSeq >= this.#leaderCommit) context.endDoubt(this.#leaderCommit);
   }
 

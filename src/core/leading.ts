@@ -176,6 +176,7 @@ export class Leading {
     const seq = Math.min(quorumSeq(synced), context.end.seq);
     if (seq <= context.commit || seq < this.#epochStart) return;
     context.advanceCommit(seq);
+    context.isCommitKnown = true;
     context.endDoubt(seq);
     // Whoever has all entries learns of it now, the others with what is still to come.
     const state = context.state();

@@ -80,6 +80,11 @@ export class MemberMachine {
     return this.#roles.leading?.isEstablished ?? false;
   }
 
+  /** Whether `commit` is what a leader has told since this machine began, and not what is left of an earlier life. */
+  get isCommitKnown(): boolean {
+    return this.#context.isCommitKnown;
+  }
+
   get isTransferring(): boolean {
     return this.#roles.leading?.isTransferring ?? false;
   }
@@ -106,7 +111,10 @@ export class MemberMachine {
     for (const id of upPeers) context.up.add(id);
     const { isAlone } = context;
     // Who is its own majority has committed what it has synced.
-    if (isAlone) context.advanceCommit(context.syncedSeq);
+    if (isAlone) {
+      context.advanceCommit(context.syncedSeq);
+      context.isCommitKnown = true;
+    }
     const { failure } = context.options;
     if (failure !== undefined) this.#roles.logFailed(failure);
     if (!context.options.isLogSound) context.beginDoubt("its log was not closed properly, or is not whole");

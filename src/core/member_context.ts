@@ -73,6 +73,8 @@ export class MemberContext {
   writtenSeq: Seq;
   syncedSeq: Seq;
   commit: Seq;
+  /** Whether a leader has told since this machine began what is committed, or this node has found out as one. */
+  isCommitKnown = false;
   nowMs = 0;
   #effects: MemberEffect[] = [];
   #wakeMs: number | undefined;

@@ -57,6 +57,9 @@ export interface AppendAnswer {
   readonly ack: { requested: AckLevel; achieved: AckLevel; copies: number; synced: number };
 }
 
+/** A reader waits this long for a leader to tell a node that has just started what is committed. */
+const INFORMED_MS_MAX = 3_000;
+
 /** Refusals that follow from which entries are in the log. */
 const BY_THE_LOG: readonly string[] = [
   "producer-fenced",
@@ -127,6 +130,26 @@ export class Channel implements FedChannel {
       if (member.leader !== undefined && member.leader !== this.#options.nodeId) return;
       if (this.isLeading) await this.commit.reached(commit + 1, signal);
       else await this.#told.reached(told + 1, signal);
+    }
+  }
+
+  /**
+   * Resolves once this node has been told what is committed since it runs: before that it may know of nothing.
+   * @throws Refusal `no-leader` after INFORMED_MS_MAX, `draining`; the signal's reason.
+   */
+  async informed(signal: AbortSignal): Promise<void> {
+    const { member, name } = this;
+    if (!member || member.informed.value > 0) return;
+    const over = new AbortController();
+    const cancel = this.#options.environment.clock.schedule(INFORMED_MS_MAX, () => over.abort());
+    try {
+      await member.informed.reached(1, AbortSignal.any([signal, this.gone, over.signal]));
+    } catch (error) {
+      if (signal.aborted) throw error;
+      if (this.gone.aborted) throw new Refusal("draining", String(this.gone.reason));
+      throw new Refusal("no-leader", `no leader has told this node yet what of ${name} is committed`);
+    } finally {
+      cancel();
     }
   }
 

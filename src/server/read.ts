@@ -27,13 +27,16 @@ export interface ReadAnswer {
   readonly nextSeq: Seq;
 }
 
-/** What is to be read from: the oldest entry kept for 0. @throws Refusal `damaged`, `past-tail`, `removed-entries`. */
+/** What is to be read from: the oldest entry kept for 0. @throws Refusal `damaged`, `past-tail`, `behind`, `removed-entries`. */
 export function checkFrom(channel: Channel, from: Seq): Seq {
   const { log, commit, name } = channel;
   if (from === 0) return log.firstSeq;
   channel.checkSound(from);
   if (from > commit.value + 1) {
     const nextSeq = commit.value + 1;
+    if (channel.isBehind) {
+      throw new Refusal("behind", `entry ${from} of ${name} asked for, and this node knows of ${commit.value} so far`);
+    }
     throw new Refusal("past-tail", `entry ${from} of ${name} asked for, the next one will be ${nextSeq}`, { nextSeq });
   }
   if (from < log.firstSeq) {

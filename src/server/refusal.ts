@@ -7,6 +7,7 @@ const CODES = [
   "empty-append",
   "precondition-failed",
   "past-tail",
+  "behind",
   "removed-entries",
   "backpressure",
   "not-leader",

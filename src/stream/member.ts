@@ -24,6 +24,8 @@ export class Member {
   readonly log: Log;
   /** What is committed of the log, as far as this node knows. */
   readonly commit: Watermark;
+  /** 1 once a leader has told, since this node takes part, what is committed; `commit` may be far behind until then. */
+  readonly informed = new Watermark(0);
   readonly #machine: MemberMachine;
   readonly #host: MemberHost;
   readonly #watch: LogWatch;
@@ -336,6 +338,7 @@ export class Member {
 
   /** All effects are performed: whoever waits for what they have achieved is told. */
   #noteProgress(): void {
+    if (this.#machine.isCommitKnown) this.informed.advance(1);
     if (this.#leads) this.#leadership!.advance(this.#machine.progress(), this.commit.value);
     if (this.#transfer && this.#leads && !this.#machine.isTransferring) {
       this.#transfer.reject(new MemberError("refused", `nobody took over ${this.channel} in time`));
@@ -375,6 +378,7 @@ export class Member {
   #end(reason: unknown): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.informed.fail(reason);
     this.#watch.stop();
     this.#inputs.close(reason);
     this.#appender.clear();

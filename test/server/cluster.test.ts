@@ -67,6 +67,27 @@ describe("three nodes", () => {
     expect([readiness.status, readiness.body["status"]]).toEqual([200, "ready"]);
   });
 
+  test("that start again refuse reads until they know what is committed, and never take it for nothing", async () => {
+    const ids = ["a", "b", "c"];
+    await started(ids);
+    await cluster.api("a").create("log");
+    await cluster.api(await cluster.leader("log")).append("log", "one");
+    await cluster.agrees("log", ["one"]);
+    await cluster.closeAll();
+    await cluster.startNode("a");
+    const { status, body } = await cluster.api("a").read("log");
+    expect([status, (body as unknown as { code: string }).code]).toEqual([503, "no-leader"]);
+    const starting = Promise.all(["b", "c"].map((id) => cluster.startNode(id)));
+    const answers = await eventually("an answer of each node", async () => {
+      const told = await Promise.all(cluster.ids.map((id) => cluster.api(id).read("log")));
+      const answered = told.filter(({ status }) => status === 200);
+      for (const { body } of answered) expect(body.entries.map(({ payload }) => payload)).toEqual(["one"]);
+      return answered.length === ids.length ? answered : undefined;
+    }, 15_000);
+    await starting;
+    expect(answers.map(({ body }) => body.commit > 1)).toEqual([true, true, true]);
+  });
+
   test("answer what was achieved, and what was not in time", async () => {
     await started();
     await cluster.api("a").create("log", { allowUnsynced: true });
