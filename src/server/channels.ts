@@ -186,8 +186,11 @@ export class Channels {
   /** Status of all channels but Millrace's own, by name; those that are lost here and those on other nodes among them. */
   statuses(): Status[] {
     const here = new Map(this.#local.all().map((channel) => [channel.name, channel.status()]));
-    for (const lost of this.#local.allLost()) here.set(lost.name, lostStatus(lost, this.catalogue.item(lost.name)));
-    for (const item of this.catalogue.items) if (!here.has(item.name)) here.set(item.name, remoteStatus(item));
+    const { nodeId } = this.#options;
+    for (const lost of this.#local.allLost()) {
+      here.set(lost.name, lostStatus(lost, { item: this.catalogue.item(lost.name), nodeId }));
+    }
+    for (const item of this.catalogue.items) if (!here.has(item.name)) here.set(item.name, remoteStatus(item, nodeId));
     const users = [...here.values()].filter(({ name }) => !isSystemChannel(name));
     return users.sort((a, b) => a.name < b.name ? -1 : 1);
   }
@@ -196,7 +199,7 @@ export class Channels {
   status(name: string): Status {
     const item = this.catalogue.item(name);
     const isHere = this.#local.find(name) || this.#local.lost(name) || item?.nodes?.includes(this.#options.nodeId);
-    return item && !isHere ? remoteStatus(item) : this.get(name).status();
+    return item && !isHere ? remoteStatus(item, this.#options.nodeId) : this.get(name).status();
   }
 
   /**

@@ -22,17 +22,24 @@ const UNKNOWN = {
   fenced: null,
 } as const;
 
-/** What is known of a channel on other nodes: what the catalogue says. */
-export function remoteStatus({ name, incarnation, config, nodes = [], voters = nodes }: CatalogueItem): Status {
+/**
+ * What is known of a channel of which this node, `nodeId`, has no log: what the catalogue says. Where it is to have one, nobody
+ * can tell yet whether that is whole.
+ */
+export function remoteStatus(item: CatalogueItem, nodeId: string): Status {
+  const { name, incarnation, config, nodes = [], voters = nodes } = item;
   const isVoter = (id: string) => voters.includes(id);
   const members = { voters: nodes.filter(isVoter), observers: nodes.filter((id) => !isVoter(id)) };
-  return { ...UNKNOWN, name, incarnation, config, members };
+  return { ...UNKNOWN, name, incarnation, config, members, doubtful: nodes.includes(nodeId) };
 }
 
 /** What is known of a channel without its log: that nothing of it is. */
-export function lostStatus({ name, incarnation, reason }: LostChannel, item: CatalogueItem | undefined): Status {
-  const known = item ? remoteStatus(item) : { ...UNKNOWN, config: channelConfig.parse({}), members: NOBODY };
-  return { ...known, name, incarnation, damage: { seq: 1, place: "data directory", reason } };
+export function lostStatus(
+  { name, incarnation, reason }: LostChannel,
+  { item, nodeId }: { readonly item: CatalogueItem | undefined; readonly nodeId: string },
+): Status {
+  const known = item ? remoteStatus(item, nodeId) : { ...UNKNOWN, config: channelConfig.parse({}), members: NOBODY };
+  return { ...known, name, incarnation, doubtful: true, damage: { seq: 1, place: "data directory", reason } };
 }
 
 const NOBODY = { voters: [], observers: [] };
