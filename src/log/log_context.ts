@@ -1,6 +1,8 @@
 // What the logs of one segment store share.
 
 import type { Environment } from "../core/environment.ts";
+import { FRAME_HEADER_BYTES } from "../wire/frame.ts";
+import { PRODUCER_EXTENSION_BYTES_MAX } from "../wire/producer_extension.ts";
 import type { Disk } from "./disk.ts";
 import type { FilePool } from "./file_pool.ts";
 import type { IndexCache } from "./index_cache.ts";
@@ -9,8 +11,9 @@ import type { CacheBudget } from "./tail_cache.ts";
 /** Something that people who run the store should see. */
 export interface StoreNotice {
   /** `torn-tail`: an unfinished write was cut. `damage`: stored bytes are not what was written. `fenced`: the log stopped
-   * accepting. `take-back`: a write failed and was undone. `index`: an index was missing or wrong and has been rebuilt. */
-  readonly kind: "torn-tail" | "damage" | "fenced" | "take-back" | "index";
+   * accepting. `take-back`: a write failed and was undone. `index`: an index was missing or wrong and has been rebuilt.
+   * `mended`: what was damaged is what it was again. */
+  readonly kind: "torn-tail" | "damage" | "fenced" | "take-back" | "index" | "mended";
   readonly log: string;
   readonly message: string;
 }
@@ -30,3 +33,8 @@ export interface LogContext {
 
 /** What is written to a log and not synced is no more than this, unless it is a single run. */
 export const UNSYNCED_BYTES_MAX = 8 * 1024 * 1024;
+
+/** Bytes that may be unsynced at the end of a log of this store, a single run included. */
+export function unsyncedBytesMaxOf({ entryBytesMax }: Pick<LogContext, "entryBytesMax">): number {
+  return UNSYNCED_BYTES_MAX + FRAME_HEADER_BYTES + PRODUCER_EXTENSION_BYTES_MAX + entryBytesMax;
+}

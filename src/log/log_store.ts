@@ -25,8 +25,33 @@ export interface LogStore {
    * there for people. Absent where there is nothing to be kept.
    */
   setAside?(id: string): Promise<string>;
+  /**
+   * Closes `id` if it is open and writes what is damaged of it anew, in its place; resolves once that is on disk, and all that
+   * was synced of the log is sound. Where it rejects, the log is as damaged as it was, or less. Absent where nothing can be
+   * damaged.
+   * @throws StoreError `damaged` where what was fetched does not fit, or there is too much of it; what `fetch` throws; the
+   * signal's reason.
+   */
+  mend?(id: string, options: MendOptions): Promise<void>;
   /** Syncs and closes every log, and leaves the marks of a clean shutdown. Harmless when repeated. */
   close(): Promise<void>;
+}
+
+/** Entries that are missing in a log, from the one after `after` to `upTo`. */
+export interface Stretch {
+  /** The end of what is sound before them, which their owner must have too. */
+  readonly after: LogTail;
+  readonly upTo: Seq;
+  /** Their frames are not more than this. */
+  readonly bytesMax: number;
+}
+
+export interface MendOptions {
+  /** The frames of the entries of `stretch`, all of them; committed ones, of a log that goes on as this one after `after`. */
+  readonly fetch: (stretch: Stretch, signal: AbortSignal) => Promise<Uint8Array>;
+  readonly signal: AbortSignal;
+  /** Told of entries that are in their places again. */
+  readonly onMended?: (entries: { readonly firstSeq: Seq; readonly lastSeq: Seq; readonly byteLength: number }) => void;
 }
 
 /** A place where the stored bytes are not what was written. Entries from `seq` on are unknown until repaired. */

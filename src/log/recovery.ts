@@ -3,15 +3,13 @@
 
 import type { EpochStart, LogTail } from "../core/position.ts";
 import { EMPTY_TAIL } from "../core/position.ts";
-import { FRAME_HEADER_BYTES } from "../wire/frame.ts";
-import { PRODUCER_EXTENSION_BYTES_MAX } from "../wire/producer_extension.ts";
 import type { Damage, Recovery } from "./log_store.ts";
 import { decodeCleanMarker } from "./clean_marker.ts";
 import { scanSegment } from "./frame_scan.ts";
-import { UNSYNCED_BYTES_MAX } from "./log_context.ts";
+import { unsyncedBytesMaxOf } from "./log_context.ts";
 import { DamageFound, Segment } from "./segment.ts";
 import type { LogFiles } from "./segment.ts";
-import { CLEAN_NAME, decodeSegmentHeader, firstSeqOfName, MARK_NAME, SEGMENT_HEADER_BYTES } from "./segment_format.ts";
+import { CLEAN_NAME, decodeSegmentHeader, firstSeqsOf, MARK_NAME, SEGMENT_HEADER_BYTES } from "./segment_format.ts";
 import { readSmallFile } from "./small_file.ts";
 import { readMark, type SyncedMark } from "./synced_mark.ts";
 import { damageIn } from "./torn_tail.ts";
@@ -31,10 +29,6 @@ export async function recover(log: LogFiles): Promise<Recovered> {
   const names = await log.context.disk.list(log.directory);
   const clean = names.includes(CLEAN_NAME) ? await recoverClean(log, names) : undefined;
   return clean ?? await recoverFromFiles(log, names);
-}
-
-function firstSeqsOf(names: readonly string[]): number[] {
-  return names.map(firstSeqOfName).filter((seq) => seq !== undefined).sort((a, b) => a - b);
 }
 
 async function recoverClean(log: LogFiles, names: readonly string[]): Promise<Recovered | undefined> {
@@ -176,8 +170,7 @@ async function scanLast(
     const { position, tail } = place;
     last.end = position;
     last.index = index;
-    const frameBytesMax = FRAME_HEADER_BYTES + PRODUCER_EXTENSION_BYTES_MAX + log.context.entryBytesMax;
-    const unsyncedBytesMax = UNSYNCED_BYTES_MAX + frameBytesMax;
+    const unsyncedBytesMax = unsyncedBytesMaxOf(log.context);
     const reason = beyondMark(last, position, mark) ??
       (position === size
         ? undefined

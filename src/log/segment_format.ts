@@ -31,6 +31,11 @@ export function firstSeqOfName(name: string): Seq | undefined {
   return Number.isSafeInteger(seq) && seq >= 1 ? seq : undefined;
 }
 
+/** The first seqs of the segments among the files of a log, in order. */
+export function firstSeqsOf(names: readonly string[]): number[] {
+  return names.map(firstSeqOfName).filter((seq) => seq !== undefined).sort((a, b) => a - b);
+}
+
 /** Tells the files of one log from those of another that were put in the wrong place. */
 export function logIdHash(id: string, crc32: Crc32): number {
   return crc32(utf8(id));
@@ -41,6 +46,11 @@ export function encodeSegmentHeader(idHash: number, start: LogTail, crc32: Crc32
   return encodeRecord(MAGIC, SEGMENT_HEADER_BYTES, crc32, (fields) => {
     fields.putUint32(FORMAT_VERSION).putUint32(idHash).putTail(start);
   });
+}
+
+/** Whether these bytes are no header at all, of whatever log, place or version. */
+export function isHeaderLost(bytes: Uint8Array, crc32: Crc32): boolean {
+  return bytes.byteLength < SEGMENT_HEADER_BYTES || decodeRecord(MAGIC, bytes, crc32) === undefined;
 }
 
 /** The state before a segment's first entry as its header tells it, or a sentence on what is wrong with the header. */

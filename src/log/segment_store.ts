@@ -6,7 +6,9 @@ import { FilePool } from "./file_pool.ts";
 import { IndexCache } from "./index_cache.ts";
 import type { LogContext, StoreNotice } from "./log_context.ts";
 import { checkLogId, isLogId } from "./log_id.ts";
-import type { Log, LogStore } from "./log_store.ts";
+import { mendLog } from "./log_mender.ts";
+import type { Log, LogStore, MendOptions } from "./log_store.ts";
+import type { LogFiles } from "./segment.ts";
 import { logIdHash } from "./segment_format.ts";
 import { SegmentLog } from "./segment_log.ts";
 import { StoreError } from "./store_error.ts";
@@ -66,7 +68,7 @@ class SegmentStore implements LogStore {
   readonly #context: LogContext;
   readonly #root: string;
   readonly #lock: DiskLock;
-  /** Logs that are open, being opened or being removed. */
+  /** Logs that are open, being opened, mended or removed. */
   readonly #logs = new Map<string, Promise<SegmentLog | undefined>>();
   #closing: Promise<void> | undefined;
 
@@ -132,6 +134,20 @@ class SegmentStore implements LogStore {
     return place;
   }
 
+  async mend(id: string, options: MendOptions): Promise<void> {
+    checkLogId(id);
+    this.#checkOpen();
+    const open = this.#logs.get(id);
+    await (await open?.catch(() => undefined))?.close();
+    const mending = mendLog(this.#filesOf(id), options).then(() => undefined);
+    this.#logs.set(id, mending);
+    try {
+      await mending;
+    } finally {
+      this.#logs.delete(id);
+    }
+  }
+
   close(): Promise<void> {
     return this.#closing ??= this.#close();
   }
@@ -147,8 +163,12 @@ class SegmentStore implements LogStore {
     const { disk } = this.#context;
     // Making a directory syncs its parent, which ten thousand logs that exist can do without.
     if ((await disk.list(directory)).length === 0) await disk.makeDirectory(directory);
+    return await SegmentLog.open(this.#filesOf(id), () => this.#logs.delete(id));
+  }
+
+  #filesOf(id: string): LogFiles {
     const idHash = logIdHash(id, this.#context.environment.crc32);
-    return await SegmentLog.open({ id, idHash, directory, context: this.#context }, () => this.#logs.delete(id));
+    return { id, idHash, directory: `${this.#root}/${id}`, context: this.#context };
   }
 
   /** Takes the name away first and at once, so that half a log is never found under it. */

@@ -51,8 +51,8 @@ export async function damageIn(remainder: Remainder): Promise<string | undefined
   return `valid entries follow at ${found}`;
 }
 
-/** Position of the first valid frame after the remainder's start, at any alignment. */
-async function findFrame(remainder: Remainder): Promise<number | undefined> {
+/** Position of the first valid frame after the remainder's start, at any alignment; of an entry after its first. */
+export async function findFrame(remainder: Omit<Remainder, "unsyncedBytesMax">): Promise<number | undefined> {
   const { file, size } = remainder;
   const budget = { bytes: CHECKED_BYTES_MAX };
   for (let start = remainder.position + 1; start + FRAME_HEADER_BYTES <= size;) {
@@ -73,7 +73,12 @@ async function findFrame(remainder: Remainder): Promise<number | undefined> {
 }
 
 /** Whether the header at `at` could be that of an entry after the remainder's first. */
-function isPlausible(view: DataView, at: number, position: number, { tail, size }: Remainder): boolean {
+function isPlausible(
+  view: DataView,
+  at: number,
+  position: number,
+  { tail, size }: Pick<Remainder, "tail" | "size">,
+): boolean {
   const shape = frameShapeAt(view, at);
   if ((shape < 1 || shape > ENTRY_TYPE_LAST) && shape !== SHAPE_OF_PRODUCER) return false;
   const seq = frameSeqAt(view, at);
