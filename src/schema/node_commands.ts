@@ -5,6 +5,7 @@ import { ackLevel, appendAnswer } from "./api.ts";
 import { channelConfig, nodeIdText, votersRequest } from "./channel.ts";
 
 const seq = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
+const uint32 = z.int().min(0).max(0xffff_ffff);
 const channel = { name: z.string(), incarnation: z.string() };
 
 /** A change of the catalogue, asked of its leader. Asked twice, it happens once. */
@@ -40,6 +41,15 @@ export const leadingAnswer = z.object({ isLeading: z.boolean() });
 
 export const followingQuestion = z.object({ incarnation: z.string(), epoch: z.number() });
 export const followingAnswer = z.object({ isFollowing: z.boolean() });
+
+/** Committed entries of a channel, from the one after a place that both nodes have; `offset` bytes of the first are known. */
+export const entriesQuestion = z.object({
+  incarnation: z.string(),
+  after: z.object({ nextSeq: seq, epoch: uint32, timestamp: seq, chain: uint32 }),
+  upTo: seq,
+  offset: uint32,
+});
+export type EntriesQuestion = z.infer<typeof entriesQuestion>;
 
 /** What an append that is passed on says besides its frames. */
 export const forwardedHead = z.object({

@@ -17,6 +17,7 @@ import {
 } from "./catalogue.ts";
 import { CatalogueEditor } from "./catalogue_editor.ts";
 import type { Channel } from "./channel.ts";
+import { fetchEntries, handleEntriesQuestions } from "./entries_question.ts";
 import { Forwarding } from "./forwarding.ts";
 import { handleFollowingQuestions, isStillFollowed } from "./following_question.ts";
 import { awaitLeader, handleLeadingQuestions } from "./leading_question.ts";
@@ -65,7 +66,7 @@ export class Channels {
 
   /** Opens the catalogue; where this node is alone, every channel in it too. @throws where the catalogue cannot be read. */
   static async open(options: ChannelsOptions): Promise<Channels> {
-    const { store, replication, environment: { clock }, limits: { appendTimeoutMs } } = options;
+    const { store, replication, mesh, environment: { clock, crc32 }, limits: { appendTimeoutMs } } = options;
     const { members, sets } = replication;
     const logs = await store.list();
     let joined = (_channel: Channel) => {};
@@ -74,6 +75,7 @@ export class Channels {
       members,
       sets,
       awaitLeader: (item, signal) => awaitLeader(item, { ...options, signal }),
+      fetchEntries: (stretch, from) => fetchEntries(stretch, { ...from, mesh, crc32 }),
       isStillFollowed: (channel) => isStillFollowed(channel, options),
       onJoined: (channel) => joined(channel),
     });
@@ -108,6 +110,7 @@ export class Channels {
     const find = (incarnation: string) => this.byIncarnation(incarnation);
     this.#forwarding = new Forwarding({ mesh, find, crc32: environment.crc32, timeoutMs });
     handleLeadingQuestions(mesh, find);
+    handleEntriesQuestions(mesh, find);
     handleFollowingQuestions(mesh, find);
   }
 

@@ -1,4 +1,4 @@
-// "Do you lead this channel, and can you commit?": what a node asks before it gives up a damaged log for a copy of another one.
+// "Do you lead this channel, and can you commit?": what a node asks before it repairs a damaged log from another one.
 // Whoever leads and has committed in its epoch has all that was ever committed.
 
 import { backoffMs, type BackoffPolicy } from "../core/backoff.ts";
@@ -29,17 +29,19 @@ export interface AwaitLeaderOptions {
   readonly signal: AbortSignal;
 }
 
-/** Resolves once another node leads the channel and can commit; asks for ever, more and more seldom. Rejects on abort. */
+/** Resolves with another node that leads the channel and can commit; asks for ever, more and more seldom. Rejects on abort. */
 export async function awaitLeader(
   { incarnation }: { readonly incarnation: string },
   { mesh, environment: { clock, random }, signal }: AwaitLeaderOptions,
-): Promise<void> {
+): Promise<string> {
   for (let tries = 0;; tries++) {
     const asked = mesh.peers().filter(({ state }) => state === "connected").map(async ({ id }) => {
       const options = { timeoutMs: ANSWER_MS_MAX, signal };
-      return (await mesh.request(id, command.of({ incarnation }), options).catch(() => undefined))?.isLeading === true;
+      const answer = await mesh.request(id, command.of({ incarnation }), options).catch(() => undefined);
+      return answer?.isLeading ? id : undefined;
     });
-    if ((await Promise.all(asked)).includes(true)) return;
+    const leader = (await Promise.all(asked)).find((id) => id !== undefined);
+    if (leader !== undefined) return leader;
     await sleep(clock, backoffMs(ASK_AGAIN, tries, random.next()), signal);
   }
 }

@@ -1,27 +1,23 @@
 // The channels whose logs are on this node: taken up and given up as the catalogue says. Holds: a log that the catalogue or the
 // member store knows of and that is gone has lost entries, and is never passed off as a new one.
 
-import { type Environment, sleep } from "../core/environment.ts";
+import { sleep } from "../core/environment.ts";
 import type { MemberEvent, MemberRecord } from "../core/replica_set.ts";
-import type { Log, LogStore } from "../log/log_store.ts";
+import type { Log } from "../log/log_store.ts";
 import type { MemberStore } from "../log/member_store.ts";
 import type { LimitsConfig } from "../schema/config.ts";
 import { recordWithoutLog } from "../stream/member_record.ts";
 import type { ReplicaSets } from "../stream/replica_sets.ts";
 import type { CatalogueChanges, CatalogueItem } from "./catalogue.ts";
 import { Channel } from "./channel.ts";
+import { type LogRepairOptions, lostRecord, repairLog } from "./log_repair.ts";
 
-export interface LocalChannelsOptions {
-  readonly store: LogStore;
+export interface LocalChannelsOptions extends LogRepairOptions {
   readonly members: MemberStore;
   readonly sets: ReplicaSets;
   readonly nodeId: string;
-  readonly environment: Environment;
   readonly limits: LimitsConfig;
   readonly urlOf: (nodeId: string) => string | null;
-  readonly onNotice: (message: string) => void;
-  /** Whether another node has what a damaged log of this one can be made anew from: asked until it is so, or `signal` aborts. */
-  readonly awaitLeader: (item: Held, signal: AbortSignal) => Promise<void>;
   /** Whether a majority follows this node in a channel that it leads, asked now. */
   readonly isStillFollowed: (channel: Channel) => Promise<boolean>;
   /** Told of each channel that is here from now on. */
@@ -86,7 +82,7 @@ export class LocalChannels {
     return this.#names.get(incarnation);
   }
 
-  /** Whether the channel is fetched anew from other nodes, or waits for that. */
+  /** Whether the channel is repaired from other nodes, or waits for that. */
   isRepairing(name: string): boolean {
     return this.#repairs.has(this.#lost.get(name)?.incarnation ?? "");
   }
@@ -217,7 +213,7 @@ export class LocalChannels {
     await this.#options.members.put(recordWithoutLog(record));
   }
 
-  /** A log that is damaged while it is used is fetched anew where others have copies. */
+  /** A log that is damaged while it is used is repaired where others have copies. */
   async #damaged(asked: TakeUp, channel: Channel): Promise<void> {
     const { incarnation, name, log, member } = channel;
     const voters = member?.membership.voters ?? [this.#options.nodeId];
@@ -231,8 +227,7 @@ export class LocalChannels {
   }
 
   /**
-   * A damaged log of which others have copies: once one of them leads, and so has all that is committed, it is put aside and the
-   * channel is fetched anew. Until then this node neither votes nor leads.
+   * A damaged log of which others have copies is repaired from whoever leads. Until then this node neither votes nor leads.
    */
   #repair(asked: TakeUp, log: Log): undefined {
     const { item } = asked;
@@ -241,9 +236,9 @@ export class LocalChannels {
     this.#lost.set(item.name, {
       ...item,
       reason:
-        `the log of channel ${item.name} is damaged (${place}: ${reason}) and waits for a leader to be fetched from`,
+        `the log of channel ${item.name} is damaged (${place}: ${reason}) and waits for a leader to be repaired from`,
     });
-    const done = this.#replace(asked, stop.signal)
+    const done = this.#mend(asked, stop.signal)
       .catch((error) => {
         if (!stop.signal.aborted) this.#options.onNotice(`channel ${item.name} is not repaired: ${messageOf(error)}`);
       })
@@ -251,22 +246,10 @@ export class LocalChannels {
     this.#repairs.set(item.incarnation, { stop, done });
   }
 
-  async #replace(asked: TakeUp, signal: AbortSignal): Promise<void> {
-    const { item } = asked;
-    const { store, members, sets, awaitLeader } = this.#options;
-    await awaitLeader(item, signal);
+  async #mend(asked: TakeUp, signal: AbortSignal): Promise<void> {
+    const { item, voters } = asked;
+    const log = await repairLog({ ...item, voters }, { ...this.#options, signal });
     signal.throwIfAborted();
-    await sets.member(item.incarnation)?.stop();
-    const record = members.get(item.incarnation) ?? lostRecord(item.incarnation, asked.voters);
-    await this.#doubt(
-      record,
-      `the damaged log of channel ${item.name} is put aside: it is fetched from the other nodes`,
-    );
-    if (!store.setAside) throw new Error(`a store of ${store.kind} puts no log aside`);
-    const place = await store.setAside(item.incarnation);
-    this.#options.onNotice(`the damaged log of channel ${item.name} is now ${place}`);
-    const log = await store.open(item.incarnation);
-    if (this.#isClosing) return;
     this.#lost.delete(item.name);
     await this.#join(asked, log, { isNew: false, takesPart: true });
   }
@@ -299,13 +282,6 @@ export class LocalChannels {
       onNotice(`channel ${name}: ${recovery.tornBytes} bytes of an unfinished write were cut from its end`);
     }
   }
-}
-
-/** What is kept of a channel of which everything else is lost, so that it is not taken for a new one the next time. */
-function lostRecord(channel: string, voters: readonly string[]): MemberRecord {
-  const membership = { voters: [...voters].sort(), observers: [] };
-  const memberships = [{ seq: 0, epoch: 0, membership }];
-  return { channel, epoch: 0, votedFor: "", isDoubtful: true, isForgetful: true, soundFrom: 0, memberships };
 }
 
 export function messageOf(error: unknown): string {
