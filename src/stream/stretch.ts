@@ -11,6 +11,8 @@ import { SLICE_BYTES_MAX } from "./log_reader.ts";
 
 /** Bytes of a piece at most. */
 export const PIECE_BYTES_MAX = SLICE_BYTES_MAX;
+/** Pieces of one stretch at most: many times what it takes. */
+const PIECES_MAX = 1024;
 
 export interface PieceRequest {
   /** What both logs must have before the entries. */
@@ -56,7 +58,7 @@ export async function readPiece(
 
 /**
  * All frames of `stretch`, verified.
- * @throws RangeError where there are more bytes than it may have; ProtocolError where they are no frames; what `ask` throws.
+ * @throws RangeError where there are more bytes than it may have, or too many pieces; ProtocolError where they are no frames; what `ask` throws.
  */
 export async function fetchStretch(
   { after, upTo, bytesMax }: Stretch,
@@ -66,7 +68,7 @@ export async function fetchStretch(
   let byteLength = 0;
   let known = after;
   let begun: Uint8Array = EMPTY_BYTES;
-  while (known.nextSeq <= upTo) {
+  for (let pieces = 1; known.nextSeq <= upTo; pieces++) {
     const piece = await ask({ after: known, upTo, offset: begun.byteLength });
     byteLength += piece.byteLength;
     if (piece.byteLength === 0 || byteLength > bytesMax) {
@@ -76,6 +78,8 @@ export async function fetchStretch(
     }
     const bytes = concatBytes([begun, piece]);
     const { end, tail } = walkFrames(bytes, { crc32, entryBytesMax: ENTRY_BYTES_CEILING, after: known });
+    const isShort = end === 0 && piece.byteLength < PIECE_BYTES_MAX;
+    if (isShort || pieces > PIECES_MAX) throw new RangeError(`entry ${known.nextSeq} comes in too small pieces`);
     frames.push(bytes.subarray(0, end));
     begun = bytes.subarray(end);
     known = tail;
