@@ -11,7 +11,7 @@ import { frameSeqAt } from "../wire/frame.ts";
 import { wholeFramesEnd } from "../wire/frame_run.ts";
 import type { Message, NackCode, SyncRequest } from "../wire/messages.ts";
 import { ProtocolError } from "../wire/protocol_error.ts";
-import { readLog } from "./log_reader.ts";
+import { nextSlice } from "./log_reader.ts";
 
 /** A channel as its feeders see it. */
 export interface FedChannel {
@@ -86,8 +86,7 @@ export class Feeder {
       const from = await this.#handshake();
       if (from === undefined) return;
       void this.#announceCommits(signal);
-      await readLog(this.channel.log, { from, upTo: this.channel.commit, signal })
-        .pipeTo(new WritableStream({ write: (slice) => this.#send(slice) }, { highWaterMark: 1 }), { signal });
+      await this.#feed(from, signal);
     } catch (error) {
       if (gone.aborted && !this.#stop.signal.aborted) this.#nack("channel-closed", String(gone.reason));
       else if (!this.#stop.signal.aborted) this.#nackFor(error);
@@ -186,13 +185,34 @@ export class Feeder {
     return undefined;
   }
 
+  /** Sends what is committed from entry `from` on; one slice is read while the one before it is sent. Ends by rejecting. */
+  async #feed(from: Seq, signal: AbortSignal): Promise<never> {
+    const { log, commit: upTo } = this.channel;
+    const cursor = log.cursor(from);
+    const read = () => {
+      const reading = nextSlice(log, { cursor, upTo, signal });
+      // Whoever awaits it is told.
+      reading.catch(() => {});
+      return reading;
+    };
+    try {
+      for (let reading = read();;) {
+        const slice = await reading;
+        reading = read();
+        await this.#send(slice, signal);
+      }
+    } finally {
+      cursor.close();
+    }
+  }
+
   /** Sends a slice as the credit allows, cut where it ends. */
-  async #send(slice: LogSlice): Promise<void> {
+  async #send(slice: LogSlice, signal: AbortSignal): Promise<void> {
     const { bytes } = slice;
     let at = 0;
     let wholeEnd = 0;
     while (at < bytes.byteLength) {
-      await this.#credit.reached(this.#sentBytes + 1, this.#stop.signal);
+      await this.#credit.reached(this.#sentBytes + 1, signal);
       const byteLength = Math.min(bytes.byteLength - at, this.#credit.value - this.#sentBytes);
       const end = at + byteLength;
       const isLast = end === bytes.byteLength;

@@ -1,4 +1,4 @@
-// The first stage of a feeder: a log as a stream of slices, from a position on and for ever.
+// A log as slices, from a position on and for ever: what feeders send and readers are given.
 
 import type { Seq } from "../core/position.ts";
 import type { Watermark } from "../lib/watermark.ts";
@@ -14,6 +14,19 @@ export interface LogReaderOptions {
   readonly signal: AbortSignal;
 }
 
+/** The next slice of `cursor`, awaited where there is none yet. Rejects with the signal's reason, and where the log cannot be read. */
+export async function nextSlice(
+  log: Log,
+  { cursor, upTo, signal }: { readonly cursor: LogCursor } & Omit<LogReaderOptions, "from">,
+): Promise<LogSlice> {
+  for (;;) {
+    await upTo.reached(cursor.nextSeq, signal);
+    const slice = await cursor.read({ upTo: upTo.value, bytesMax: SLICE_BYTES_MAX });
+    if (slice !== undefined) return slice;
+    await log.written.reached(cursor.nextSeq, signal);
+  }
+}
+
 /** Reads `log` on demand, one slice ahead; at the tail it waits for `upTo` to grow. Never ends by itself. */
 export function readLog(log: Log, { from, upTo, signal }: LogReaderOptions): ReadableStream<LogSlice> {
   let cursor: LogCursor | undefined;
@@ -22,12 +35,7 @@ export function readLog(log: Log, { from, upTo, signal }: LogReaderOptions): Rea
       cursor = log.cursor(from);
     },
     async pull(controller) {
-      for (;;) {
-        await upTo.reached(cursor!.nextSeq, signal);
-        const slice = await cursor!.read({ upTo: upTo.value, bytesMax: SLICE_BYTES_MAX });
-        if (slice !== undefined) return controller.enqueue(slice);
-        await log.written.reached(cursor!.nextSeq, signal);
-      }
+      controller.enqueue(await nextSlice(log, { cursor: cursor!, upTo, signal }));
     },
     cancel() {
       cursor?.close();

@@ -61,6 +61,8 @@ export class Replica {
   #requestId = 0;
   #cancelAck: (() => void) | undefined;
   #gatherer: FrameGatherer | undefined;
+  /** Log bytes that came before the answer to the request, within the credit: lanes do not wait for each other. */
+  #early: Uint8Array[] = [];
   /** Bytes handed to the store that are not written yet, by the last entry of each run. */
   #storing: { lastSeq: Seq; byteLength: number }[] = [];
 
@@ -112,6 +114,7 @@ export class Replica {
     this.#port = port;
     this.#subscription = port.subscribe(this);
     this.#gatherer = undefined;
+    this.#early = [];
     this.#storing = [];
     const tail = this.#log?.tail ?? { nextSeq: this.#options.from ?? 0, epoch: 0 };
     const requestId = this.#newRequestId();
@@ -136,6 +139,7 @@ export class Replica {
     this.synced.fail(stopped);
   }
 
+  /** Takes the answer. Rejects with a ProtocolError where log bytes that came before it are not what was asked for. */
   async accepted(accept: SyncAccept): Promise<void> {
     const port = this.#port;
     const { requestId, from, commit } = accept;
@@ -152,6 +156,7 @@ export class Replica {
     if (this.#log.tail.nextSeq !== from) return this.#restart();
     this.#gatherer = this.#newGatherer(this.#log);
     this.#perform(this.#machine.step({ kind: "accept", requestId, from, commit }));
+    for (const bytes of this.#early.splice(0)) this.#take(this.#gatherer, bytes);
   }
 
   nacked({ requestId, code, detail }: SyncNack): void {
@@ -165,10 +170,14 @@ export class Replica {
   /** Takes log bytes off the lane. @throws ProtocolError where they are not what was granted and asked for. */
   receive(bytes: Uint8Array): void {
     this.#perform(this.#machine.step({ kind: "received", byteLength: bytes.byteLength }));
-    if (!this.#gatherer) throw new ProtocolError("unexpected-message", "log bytes before the request was accepted");
-    const heldBefore = this.#gatherer.heldBytes;
-    const run = this.#gatherer.push(bytes);
-    const heldBytes = this.#gatherer.heldBytes;
+    if (this.#gatherer) this.#take(this.#gatherer, bytes);
+    else this.#early.push(bytes);
+  }
+
+  #take(gatherer: FrameGatherer, bytes: Uint8Array): void {
+    const heldBefore = gatherer.heldBytes;
+    const run = gatherer.push(bytes);
+    const heldBytes = gatherer.heldBytes;
     // The bytes of an unfinished frame are held beside the window: a frame may be larger than all credit.
     if (!run) return this.#stored(heldBytes - heldBefore);
     const byteLength = bytes.byteLength;

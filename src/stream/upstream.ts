@@ -207,7 +207,8 @@ export class Upstream {
       case "heartbeat":
         return this.#committed(message.positions);
       case "syncAccept":
-        return void this.#replicas.get(message.subscription)?.accepted(message);
+        this.#replicas.get(message.subscription)?.accepted(message).catch((error) => this.#failed(error));
+        return;
       case "syncNack":
         return this.#replicas.get(message.subscription)?.nacked(message);
       default:

@@ -6,7 +6,7 @@ import { Downstream } from "../../src/stream/downstream.ts";
 import type { Replica } from "../../src/stream/replica.ts";
 import { Upstream } from "../../src/stream/upstream.ts";
 import { MessageDecoder } from "../../src/wire/message_decoder.ts";
-import { encodeMessage, type Message } from "../../src/wire/messages.ts";
+import { encodeMessage, type Message, type SyncRequest } from "../../src/wire/messages.ts";
 import { until } from "../net/wait.ts";
 import { environment, Rig, type TestChannel } from "./rig.ts";
 
@@ -107,6 +107,50 @@ describe("A replica", () => {
       await until(() => rig.downstreams.length === round + 2, "a new session");
     }
     await caughtUp(replica, channel);
+  });
+
+  test("takes log bytes that come before the answer to its request: lanes do not wait for each other", async () => {
+    const channel = await rig.channel("a");
+    await channel.append(10);
+    const replica = rig.replica("a");
+    rig.connect().follow(replica);
+    await caughtUp(replica, channel);
+    rig.reachable = false;
+    await rig.pairs[0]!.client.close({ code: "lost", reason: "" });
+    await until(() => replica.state === "idle", "the end of the session");
+    await channel.append(5);
+    const bytes = (await channel.log.cursor(11).read({ upTo: 15, bytesMax: 1 << 20 }))!.bytes;
+    const before = await channel.log.tailAt(11);
+    const attach = () => {
+      const requests: SyncRequest[] = [];
+      const sendRequest = (request: SyncRequest) => void requests.push(request);
+      replica.attach({ sendRequest, sendAck() {}, unsubscribe() {}, subscribe: () => 7, retry() {} });
+      const { requestId, subscription } = requests[0]!;
+      return () =>
+        replica.accepted({
+          type: "syncAccept",
+          requestId,
+          subscription,
+          incarnation: "I-a",
+          from: 11,
+          firstSeq: 1,
+          commit: 15,
+          epochBefore: before.epoch,
+          timestampBefore: before.timestamp,
+          chainBefore: before.chain,
+        });
+    };
+    const damaged = bytes.slice();
+    damaged[45]! ^= 4;
+    const acceptDamaged = attach();
+    replica.receive(damaged);
+    await expect(acceptDamaged()).rejects.toThrow("checksum");
+    const accept = attach();
+    replica.receive(bytes.subarray(0, 40));
+    replica.receive(bytes.subarray(40));
+    expect(replica.log!.tail.nextSeq).toBe(11);
+    await accept();
+    expect(replica.log!.tail).toEqual(channel.log.tail);
   });
 
   test("shares a session with others, and a stalled one holds up nobody", async () => {
