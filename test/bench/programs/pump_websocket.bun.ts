@@ -1,8 +1,9 @@
 // The bare pump over WebSocket on Bun: a server that sends as many bytes as it is asked for in messages of 64 KiB as fast as the
-// socket takes them, and a client that counts them. `server`, or `client BYTES ADDRESS`.
+// socket takes them, and a client that counts them, or puts them into a file. `server`, or `client BYTES ADDRESS [FILE]`.
 
 import process from "node:process";
 import { cpuMs, say } from "./say.ts";
+import { SyncedFile } from "./synced_file.ts";
 
 const MESSAGE_BYTES = 64 << 10;
 const BACKPRESSURE_BYTES = 1 << 20;
@@ -32,20 +33,24 @@ function serve(): void {
   say("listening", { port: server.port });
 }
 
-function count(bytes: number, { port }: { port: number }): void {
+function count(bytes: number, { port }: { port: number }, path: string | undefined): void {
   const started = performance.now();
+  const file = path === undefined ? undefined : new SyncedFile(path);
   const socket = new WebSocket(`ws://127.0.0.1:${port}/?bytes=${bytes}`);
   socket.binaryType = "arraybuffer";
   let received = 0;
   socket.onmessage = ({ data }) => {
     received += (data as ArrayBuffer).byteLength;
+    file?.push(new Uint8Array(data as ArrayBuffer));
     if (received < bytes) return;
-    say("done", { ms: performance.now() - started, cpuMs: cpuMs() });
-    process.exit(0);
+    void Promise.resolve(file?.finish()).then(() => {
+      say("done", { ms: performance.now() - started, cpuMs: cpuMs() });
+      process.exit(0);
+    });
   };
   socket.onclose = () => process.exit(1);
 }
 
-const [side, bytes, address] = process.argv.slice(2);
+const [side, bytes, address, path] = process.argv.slice(2);
 if (side === "server") serve();
-else count(Number(bytes), JSON.parse(address!));
+else count(Number(bytes), JSON.parse(address!), path);

@@ -1,11 +1,13 @@
 // The bare pump over WebTransport on Deno: a server that writes as many bytes as it is asked for to one stream, 64 KiB a write, as
-// fast as the stream takes them, and a client that counts them. `server`, or `client BYTES ADDRESS`.
+// fast as the stream takes them, and a client that counts them, or puts them into a file. `server`, or
+// `client BYTES ADDRESS [FILE]`.
 
 import process from "node:process";
 import { makeCertificate } from "../../../src/server/certificate.ts";
 import { environment } from "../../../src/server/environment.node.ts";
 import { viewOf } from "../../../src/lib/bytes.ts";
 import { cpuMs, say } from "./say.ts";
+import { SyncedFile } from "./synced_file.ts";
 
 const WRITE_BYTES = 64 << 10;
 
@@ -32,8 +34,14 @@ async function accept(incoming: Deno.QuicIncoming): Promise<void> {
   }
 }
 
-async function count(bytes: number, { port, hash }: { port: number; hash: string }): Promise<void> {
+interface Address {
+  readonly port: number;
+  readonly hash: string;
+}
+
+async function count(bytes: number, { port, hash }: Address, path: string | undefined): Promise<void> {
   const started = performance.now();
+  const file = path === undefined ? undefined : new SyncedFile(path);
   const value = Uint8Array.from(hash.match(/../g)!, (pair) => parseInt(pair, 16));
   const transport = new WebTransport(`https://127.0.0.1:${port}/`, {
     serverCertificateHashes: [{ algorithm: "sha-256", value }],
@@ -49,11 +57,13 @@ async function count(bytes: number, { port, hash }: { port: number; hash: string
     const { value, done } = await reader.read();
     if (done) throw new Error(`the stream ended after ${received} bytes`);
     received += value.byteLength;
+    file?.push(value);
   }
+  await file?.finish();
   say("done", { ms: performance.now() - started, cpuMs: cpuMs() });
   process.exit(0);
 }
 
-const [side, bytes, address] = process.argv.slice(2);
+const [side, bytes, address, path] = process.argv.slice(2);
 if (side === "server") await serve();
-else await count(Number(bytes), JSON.parse(address!));
+else await count(Number(bytes), JSON.parse(address!), path);
