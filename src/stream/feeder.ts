@@ -154,6 +154,10 @@ export class Feeder {
       return undefined;
     }
     const inside = from >= log.firstSeq && from <= commit.value + 1;
+    if (inside && from > log.tail.nextSeq) {
+      this.#nack("backpressure", `entry ${from - 1} is committed, and this node has to fetch it anew`);
+      return undefined;
+    }
     // What is before an entry that is on its way to the disk can be told once it is there.
     if (inside && from < log.tail.nextSeq) await log.written.reached(from, this.#stop.signal);
     const before = inside ? await log.tailAt(from) : undefined;
@@ -242,8 +246,16 @@ export class Feeder {
   #nackFor(error: unknown): void {
     const detail = error instanceof Error ? error.message : String(error);
     if (error instanceof StoreError && error.code === "damaged") this.#nack("damaged", detail);
-    else if (error instanceof StoreError && error.code === "out-of-range") this.#nack("bad-range", detail);
+    else if (error instanceof StoreError && error.code === "out-of-range") this.#nackOutside(detail);
     else this.#nack("channel-closed", detail);
+  }
+
+  /** What is no longer kept is gone for good; what was taken back from the end of the log is committed, and comes again. */
+  #nackOutside(detail: string): void {
+    const { firstSeq } = this.channel.log;
+    const wanted = this.#machine.state === "streaming" ? this.#machine.sentSeq + 1 : this.#request.from;
+    if (wanted > 0 && wanted < firstSeq) this.#nack("bad-range", detail, { seq: firstSeq, epoch: 0 });
+    else this.#nack("backpressure", detail);
   }
 
   #nack(code: NackCode, detail: string, { seq, epoch } = { seq: 0, epoch: 0 }): void {

@@ -340,6 +340,41 @@ describe("A feeder", () => {
     expect(told.find(({ type }) => type === "syncNack")).toMatchObject({ code: "diverged", seq: 3, epoch: 2 });
   });
 
+  test("lets replicas wait for what is committed and was taken back from its log", async () => {
+    const channel = await rig.channel("a");
+    await channel.append(10);
+    const fed = rig.replica("a");
+    rig.connect().follow(fed);
+    await caughtUp(fed, channel);
+    await until(() => channel.commit.waiting > 0, "a feeder that follows");
+    await channel.log.truncate(6);
+    const { say, told } = bareClient();
+    say(hello);
+    const place = { channel: "a", incarnation: "I-a", from: 11, lastEpoch: 1 };
+    say({ type: "syncRequest", requestId: 5, subscription: 1, ...place, creditLimit: 100, class: "foreground" });
+    await until(() => told.some(({ type }) => type === "syncNack"), "an answer");
+    expect(told.find(({ type }) => type === "syncNack")).toMatchObject({ code: "backpressure" });
+    // The same entries come again, and others after them.
+    await channel.append(5, { commit: false });
+    await channel.append(3);
+    await until(() => rig.events.some(({ kind }) => kind === "waiting"), "the news");
+    await caughtUp(fed, channel);
+    expect(rig.events.some(({ kind }) => kind === "failed")).toBe(false);
+  });
+
+  test("tells replicas without credit too when the channel goes away", async () => {
+    const channel = await rig.channel("a");
+    await channel.append(5);
+    const { say, told } = bareClient();
+    say(hello);
+    const place = { channel: "a", incarnation: "I-a", from: 1, lastEpoch: 0 };
+    say({ type: "syncRequest", requestId: 5, subscription: 1, ...place, creditLimit: 10, class: "foreground" });
+    await until(() => rig.downstreams[0]!.status()?.feeders[0]?.state === "streaming", "a feeder");
+    channel.leave("the node is shutting down");
+    await until(() => told.some(({ type }) => type === "syncNack"), "the news");
+    expect(told.find(({ type }) => type === "syncNack")).toMatchObject({ code: "channel-closed" });
+  });
+
   test("tells its replicas when the channel goes away", async () => {
     const channel = await rig.channel("a");
     await channel.append(5);
