@@ -9,11 +9,11 @@ import type { MemberStore } from "../../src/log/member_store.ts";
 import { openSegmentStore } from "../../src/log/segment_store.ts";
 import { ProducerAppends } from "../../src/server/producer_appends.ts";
 import type { Member } from "../../src/stream/member.ts";
-import { recordWithoutLog } from "../../src/stream/member_record.ts";
 import { ReplicaSets } from "../../src/stream/replica_sets.ts";
 import { crc32 } from "../../src/wire/crc32.node.ts";
 import { type DiskManners, goodManners, SimDisk } from "./disk.ts";
 import { type Death, Fuses } from "./fuses.ts";
+import { repairedLog } from "./repair.ts";
 import type { NetworkHost, SessionEnd } from "./network.ts";
 import { ENTRY_BYTES_MAX, HEARTBEAT_MS, SimPort } from "./port.ts";
 import type { SimRandom } from "./random.ts";
@@ -359,10 +359,9 @@ export class SimNode implements NetworkHost {
     });
   }
 
-  /** Takes part in a channel; a log that is damaged is fetched anew from the others, in doubt. */
+  /** Takes part in a channel; a log that is damaged is repaired or fetched anew from the others, in doubt. */
   async #join(life: Life, channel: SimChannel): Promise<void> {
     const { oracle, count, trace, onViolation } = this.#around;
-    const journal = life.journal!;
     let log = await life.store!.open(channel.id);
     const isCondemned = this.#condemned.delete(channel.id);
     if (log.damage || isCondemned) {
@@ -371,10 +370,9 @@ export class SimNode implements NetworkHost {
       if (!this.isInjured) {
         onViolation(`${this.id} finds ${channel.id} damaged, and nothing damaged it: ${log.damage?.reason}`);
       }
-      const record = journal.get(channel.id);
-      if (record) await journal.put(recordWithoutLog(record));
-      await life.store!.setAside!(channel.id);
-      log = await life.store!.open(channel.id);
+      const { store, journal, clock } = life as Required<Life>;
+      const random = life.random.fork(`repair of ${channel.id}`);
+      log = await repairedLog({ ...this.#around, nodeId: this.id, channel: channel.id, store, journal, clock, random });
     }
     const place = { disk: this.disk, directory: `${ROOT}/${channel.id}`, logId: channel.id };
     oracle.opened(channel.id, this.id, shadowOf(place, log.tail.nextSeq - 1));

@@ -1,5 +1,6 @@
 // What the nodes of a simulated world share.
 
+import type { Member } from "../../src/stream/member.ts";
 import type { Network } from "./network.ts";
 import type { Oracle } from "./oracle.ts";
 import type { SimTime } from "./time.ts";
@@ -19,6 +20,12 @@ export interface NodeShape {
   readonly creditBytes: number;
 }
 
+/** A node that may be asked for entries. */
+export interface LeaderToAsk {
+  readonly id: string;
+  member(channel: string): Member | undefined;
+}
+
 /** What nodes share. */
 export interface NodeSurroundings {
   readonly time: SimTime;
@@ -26,6 +33,8 @@ export interface NodeSurroundings {
   readonly oracle: Oracle;
   readonly channels: readonly SimChannel[];
   readonly shape: NodeShape;
+  /** Nodes that can be reached, lead the channel by their own account, and can commit. */
+  readonly leaders: (channel: string) => readonly LeaderToAsk[];
   readonly count: (what: string) => void;
   readonly trace: (line: string) => void;
   readonly onViolation: (violation: string) => void;

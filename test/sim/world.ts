@@ -73,7 +73,10 @@ class World {
     const tools = { time: this.#time, count: this.#count, trace: this.#line };
     this.#network = new Network({ ...tools, random: random.fork("network"), manners: this.#plan.network });
     const { channels, shape } = this.#plan;
-    const around = { ...tools, network: this.#network, oracle: this.#oracle, channels, shape, onViolation: this.#fail };
+    const leaders = (channel: string) =>
+      this.#nodes.filter((node) => node.isReachable && node.member(channel)?.isEstablished);
+    const shared = { network: this.#network, oracle: this.#oracle, channels, shape, leaders };
+    const around = { ...tools, ...shared, onViolation: this.#fail };
     const skew = random.fork("skew");
     this.#nodes = this.#plan.nodeIds.map((id) =>
       new SimNode(id, around, {
