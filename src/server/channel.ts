@@ -115,6 +115,11 @@ export class Channel implements FedChannel {
     return member !== undefined && !member.isEstablished;
   }
 
+  /** Whether a majority confirms, asked now, that this node leads: then what it does not know of is committed nowhere. */
+  async isStillFollowed(): Promise<boolean> {
+    return !this.member || this.isAlone || await this.#options.isStillFollowed?.(this) !== false;
+  }
+
   /** Something has happened in the replica set. */
   told(_event: MemberEvent): void {
     this.#told.advance(this.#told.value + 1);
@@ -204,8 +209,8 @@ export class Channel implements FedChannel {
 
   /** A refusal for good by what the log says comes from whoever certainly leads: a leader of before may lack the rest. */
   async #confirmed(error: unknown): Promise<unknown> {
-    if (!(error instanceof Refusal) || !BY_THE_LOG.includes(error.code) || this.isAlone) return error;
-    return await this.#options.isStillFollowed?.(this) === false ? this.notLeading() : error;
+    if (!(error instanceof Refusal) || !BY_THE_LOG.includes(error.code)) return error;
+    return await this.isStillFollowed() ? error : this.notLeading();
   }
 
   #expect(nextSeq: Seq | undefined): void {

@@ -22,6 +22,8 @@ export interface FedChannel {
   readonly commit: Watermark;
   /** More may be committed elsewhere than is known here: whoever is ahead of this copy is to come again. */
   readonly isBehind?: boolean;
+  /** Whether a majority confirms, asked now, that nothing is committed elsewhere that is not known here. Default: yes. */
+  isStillFollowed?(): Promise<boolean>;
   /** Aborted when the channel goes away (deleted, node closing); the reason is for people. */
   readonly gone: AbortSignal;
 }
@@ -149,7 +151,8 @@ export class Feeder {
     const from = asked.from === 0 ? log.firstSeq : asked.from;
     // Ids of incarnations grow with time: a later one than this node knows of is not another history, but news.
     const isLater = asked.incarnation > incarnation;
-    if (this.channel.isBehind && (isLater || from > commit.value + 1)) {
+    const isAhead = () => isLater || from > commit.value + 1;
+    if (isAhead() && await this.#isBehind()) {
       this.#nack("backpressure", `entry ${from} asked for, and this node knows of ${commit.value} so far`);
       return undefined;
     }
@@ -187,6 +190,13 @@ export class Feeder {
       return from;
     }
     return undefined;
+  }
+
+  /** A leader that was deposed may not know: who is ahead of it is not told for good that its history differs. */
+  async #isBehind(): Promise<boolean> {
+    if (this.channel.isBehind || await this.channel.isStillFollowed?.() === false) return true;
+    this.#stop.signal.throwIfAborted();
+    return false;
   }
 
   /** Sends what is committed from entry `from` on; one slice is read while the one before it is sent. Ends by rejecting. */

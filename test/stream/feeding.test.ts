@@ -340,6 +340,22 @@ describe("A feeder", () => {
     expect(told.find(({ type }) => type === "syncNack")).toMatchObject({ code: "diverged", seq: 3, epoch: 2 });
   });
 
+  test("refuses who is ahead of it for good only where a majority follows its node still", async () => {
+    const channel = await rig.channel("a");
+    await channel.append(5);
+    const answerTo = async (isFollowed: boolean) => {
+      Object.assign(channel, { isStillFollowed: () => Promise.resolve(isFollowed) });
+      const { say, told } = bareClient();
+      say(hello);
+      const place = { channel: "a", incarnation: "I-a", from: 8, lastEpoch: 1 };
+      say({ type: "syncRequest", requestId: 5, subscription: 1, ...place, creditLimit: 10, class: "foreground" });
+      await until(() => told.some(({ type }) => type === "syncNack"), "a refusal");
+      return told.find(({ type }) => type === "syncNack");
+    };
+    expect(await answerTo(false)).toMatchObject({ code: "backpressure" });
+    expect(await answerTo(true)).toMatchObject({ code: "diverged", seq: 6 });
+  });
+
   test("lets replicas wait for what is committed and was taken back from its log", async () => {
     const channel = await rig.channel("a");
     await channel.append(10);
