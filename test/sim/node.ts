@@ -69,6 +69,8 @@ export class SimNode implements NetworkHost {
   });
   /** Called whenever a life has ended, whatever ended it. */
   onDeath: () => void = () => {};
+  /** Called when a life begins to end in good order. */
+  onStop: () => Promise<void> = () => Promise.resolve();
 
   constructor(
     id: string,
@@ -185,6 +187,7 @@ export class SimNode implements NetworkHost {
     count("stop");
     life.isStopping = true;
     try {
+      await this.onStop();
       await life.sets!.close();
       await life.journal!.close();
       await life.store!.close();

@@ -36,6 +36,8 @@ interface Replica {
 
 class ChannelFacts {
   readonly committed: Committed[] = [];
+  /** Highest entry that any node has taken for committed. */
+  commitMax = 0;
   readonly leaders = new Map<number, string>();
   /** Chain after the entry of an epoch at a seq: equal in every log. */
   readonly chains = new Map<string, number>();
@@ -59,11 +61,12 @@ export class Oracle {
     this.#onViolation = onViolation;
   }
 
-  /** Entries that are committed, by what was seen. */
-  committedCount(channel: string): number {
-    return this.#facts(channel).committed.length;
+  /** Highest entry that any node has taken for committed. */
+  committedSeq(channel: string): number {
+    return this.#facts(channel).commitMax;
   }
 
+  /** Chain up to and with a committed entry, where it is known. */
   committedChain(channel: string, seq: number): number | undefined {
     return seq === 0 ? 0 : this.#facts(channel).committed[seq - 1]?.chain;
   }
@@ -246,7 +249,9 @@ export class Oracle {
     const { nodeId, shadow } = replica;
     const to = member.commit.value;
     if (to < replica.commit) this.#fail(channel, `the commit of ${nodeId} went back from ${replica.commit} to ${to}`);
-    const { committed } = this.#facts(channel);
+    const facts = this.#facts(channel);
+    const { committed } = facts;
+    facts.commitMax = Math.max(facts.commitMax, to);
     for (let seq = replica.commit + 1; seq <= to; seq++) {
       const own = shadow.at(seq);
       if (own === undefined) {

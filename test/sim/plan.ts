@@ -56,6 +56,8 @@ export interface Plan {
   /** Nodes whose disks are damaged; always a minority of the voters. */
   readonly victims: readonly string[];
   readonly producersPerChannel: number;
+  /** Browsers that keep a copy of each channel. */
+  readonly browserNames: readonly string[];
   readonly thinkMs: readonly [number, number];
   readonly payloadBytesMax: number;
   /** Whether a majority is healed first, and the others later. */
@@ -98,6 +100,7 @@ export function planOf(random: SimRandom): Plan {
     thinkMs: random.pick([[0, 10], [5, 80], [20, 200]]),
     payloadBytesMax,
     healsMajorityFirst: random.chance(0.5),
+    browserNames: ["b0", "b1"].slice(0, random.whole(1, 2)),
   };
 }
 

@@ -4,9 +4,12 @@
 import { entriesOf, EntryType, frameCrcAt } from "../../src/wire/frame.ts";
 import { chainAfter } from "../../src/wire/frame_run.ts";
 import { viewOf } from "../../src/lib/bytes.ts";
+import { BrowserDoor } from "./browser_door.ts";
+import { BrowserReplica } from "./browser_replica.ts";
 import { checkHistory } from "./checker.ts";
-import { Observer, Producer } from "./clients.ts";
+import { type ClientSurroundings, Observer, Producer } from "./clients.ts";
 import { Faults } from "./faults.ts";
+import { isStillFollowed } from "./following.ts";
 import { type FinalEntry, History } from "./history.ts";
 import { Network } from "./network.ts";
 import { SimNode } from "./node.ts";
@@ -57,7 +60,10 @@ class World {
   readonly #nodes: SimNode[];
   readonly #histories = new Map<string, History>();
   readonly #producers: { start(): void; isStopped: boolean }[] = [];
+  readonly #doors: ReadonlyMap<SimNode, BrowserDoor>;
+  readonly #browsers = new Map<string, BrowserReplica[]>();
   readonly #faults: Faults;
+  #isFaulty = false;
   /** So much is lost that nothing can be asked for in time before that ends. */
   readonly #isLossy: boolean;
   #violation: string | undefined;
@@ -94,6 +100,7 @@ class World {
       plan: this.#plan,
       onViolation: this.#fail,
     });
+    this.#doors = this.#makeDoors(random.fork("doors"));
     for (const channel of channels) this.#addClients(channel, random.fork(`clients ${channel.id}`));
   }
 
@@ -159,7 +166,47 @@ class World {
     for (const name of ["r0"]) {
       this.#producers.push(new RetryingProducer(around, { name, random: random.fork(name), thinkMs }));
     }
-    for (const name of ["o0", "o1"]) new Observer(around, { name, random: random.fork(name) }).start();
+    new Observer(around, { name: "o0", random: random.fork("o0") }).start();
+    const browsers = this.#plan.browserNames.map((name) =>
+      this.#addBrowser(around, { name, random: random.fork(name) })
+    );
+    this.#browsers.set(channel.id, browsers);
+  }
+
+  #addBrowser(around: ClientSurroundings, options: { name: string; random: SimRandom }): BrowserReplica {
+    const { id } = around.channel;
+    const browser = new BrowserReplica({
+      ...around,
+      doors: this.#doors,
+      delayMs: this.#delayMs,
+      committed: {
+        seq: () => this.#oracle.committedSeq(id),
+        chain: (seq) => this.#oracle.committedChain(id, seq),
+      },
+      isFaulty: () => this.#isFaulty,
+    }, options);
+    browser.start();
+    return browser;
+  }
+
+  readonly #delayMs = (): readonly [number, number] => this.#plan.network.delayMs;
+
+  #makeDoors(random: SimRandom): Map<SimNode, BrowserDoor> {
+    const around = {
+      time: this.#time,
+      random: random.fork("questions"),
+      network: this.#network,
+      nodes: this.#nodes,
+      delayMs: this.#delayMs,
+    };
+    return new Map(this.#nodes.map((node) => {
+      const door = new BrowserDoor(node, {
+        random: random.fork(node.id),
+        isStillFollowed: (asked, channel) => isStillFollowed(around, asked, channel),
+        onViolation: this.#fail,
+      });
+      return [node, door];
+    }));
   }
 
   /** Lets time pass; the oracle looks after every moment. */
@@ -185,6 +232,7 @@ class World {
 
   async #faulty(): Promise<void> {
     if (this.#violation) return;
+    this.#isFaulty = true;
     this.#faults.start();
     await this.#pass(this.#time.nowMs + this.#plan.faultyMs);
   }
@@ -197,6 +245,7 @@ class World {
     if (this.#plan.healsMajorityFirst && this.#plan.voters.length > 1) await this.#healMajority();
     if (this.#violation) return;
     this.#faults.heal([]);
+    this.#isFaulty = false;
     const before = this.#plan.channels.map((channel) => this.#ackedIn(channel));
     const untilMs = this.#time.nowMs + ALL_MS_MAX;
     const isServed = await this.#pass(
@@ -258,6 +307,9 @@ class World {
     const end = leader.log.tail;
     if (leader.commit.value !== end.nextSeq - 1) return false;
     const { voters, observers } = leader.membership;
+    const browsers = this.#browsers.get(id)!;
+    for (const browser of browsers) browser.heal([...voters, ...observers]);
+    if (!browsers.every((browser) => browser.has(end))) return false;
     return [...voters, ...observers].every((nodeId) => {
       const node = this.#nodes.find((each) => each.id === nodeId)!;
       const member = node.isReady ? node.member(id) : undefined;
@@ -278,7 +330,8 @@ class World {
           log.tail.nextSeq - 1
         }@${log.tail.epoch} synced ${log.synced.value} commit ${commit.value}`;
       });
-      return `\n  ${id}\n    ${members.join("\n    ")}`;
+      const browsers = this.#browsers.get(id)!.map(({ situation }) => situation);
+      return `\n  ${id}\n    ${[...members, ...browsers].join("\n    ")}`;
     }).join("");
   }
 
