@@ -2,6 +2,7 @@
 // streams. Channels, feeders, messages and their codec are the product's; what a feeder knows, it knows as in a real node.
 
 import type { Environment } from "../../src/core/environment.ts";
+import { concatBytes } from "../../src/lib/bytes.ts";
 import { Channel } from "../../src/server/channel.ts";
 import { Feeder, type FeederPort } from "../../src/stream/feeder.ts";
 import { crc32 } from "../../src/wire/crc32.node.ts";
@@ -241,8 +242,7 @@ class DoorSession implements LinkHost {
         if (!this.#isOver) this.#send(message);
       },
       sendLog: async (subscription, bytes) => {
-        this.#end.send("log", encodeChunkHeader(subscription, bytes.byteLength));
-        this.#end.send("log", bytes);
+        this.#end.send("log", concatBytes([encodeChunkHeader(subscription, bytes.byteLength), bytes]));
         await this.#end.room("log");
       },
       announce: () => {

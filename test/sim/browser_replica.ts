@@ -30,6 +30,8 @@ export interface BrowserSurroundings {
   readonly delayMs: () => readonly [number, number];
   /** Highest entry that any node has taken for committed, and the chain up to an entry where it is known. */
   readonly committed: { seq(): number; chain(seq: number): number | undefined };
+  /** Whether nobody leads a later epoch than this node does. */
+  readonly isLatestLeader: (nodeId: string) => boolean;
   readonly isFaulty: () => boolean;
   readonly trace: (line: string) => void;
   readonly count: (what: string) => void;
@@ -108,6 +110,8 @@ export class BrowserReplica {
     const page = this.#page;
     const draw = this.#random.next();
     if (page.clock.isPaused) return;
+    const deposed = this.#deposed();
+    if (deposed && page.node && page.node !== deposed) return page.session?.close("done", "turns to another node");
     if (draw < 0.45) return this.#sleep(page);
     if (draw < 0.6) {
       count("silence of a browser's session");
@@ -199,10 +203,10 @@ export class BrowserReplica {
 
   /** Tries nodes until one answers. */
   #connect(page: Page, attempt: number): void {
-    const { nodes, doors, time, delayMs } = this.#around;
+    const { doors, time, delayMs } = this.#around;
     const { clock, random } = page;
     clock.afterTrue(random.between(0.5, 20), () => {
-      const node = random.pick(this.#healthy ? nodes.filter(({ id }) => this.#healthy!.includes(id)) : nodes);
+      const node = this.#choose(random);
       const door = doors.get(node)!;
       if (!door.clock) return this.#connectLater(page, attempt);
       const clocks = { tab: clock, node: door.clock };
@@ -212,6 +216,23 @@ export class BrowserReplica {
       this.#around.trace(`${this.#name} connected ${node.id}`);
       this.#greet(page, { link, node });
     });
+  }
+
+  #choose(random: SimRandom): SimNode {
+    const { nodes, count } = this.#around;
+    if (this.#healthy) return random.pick(nodes.filter(({ id }) => this.#healthy!.includes(id)));
+    const deposed = this.#deposed();
+    if (!deposed || random.chance(0.3)) return random.pick(nodes);
+    count("browser replica turns to a deposed leader");
+    return deposed;
+  }
+
+  /** A node that leads as far as it knows, and others know better: it may lack what this browser has. */
+  #deposed(): SimNode | undefined {
+    const { nodes, channel, isLatestLeader } = this.#around;
+    return nodes.find((node) =>
+      node.isReachable && node.member(channel.id)?.isEstablished === true && !isLatestLeader(node.id)
+    );
   }
 
   #connectLater(page: Page, attempt: number): void {

@@ -165,6 +165,7 @@ export class Oracle {
 
   /** The log ends with entry `length` again. */
   #cut(channel: string, { shadow, isAlone }: Replica, length: number): void {
+    if (shadow.entries.length <= length) return;
     const cut = shadow.entries.splice(length);
     if (!isAlone) return;
     const { chains } = this.#facts(channel);

@@ -82,6 +82,20 @@ const HAPPENINGS = [
   "acked append of a producer",
   "repeated append",
   "read",
+  "browser replica sleeps",
+  "browser replica returns",
+  "browser replica resumes",
+  "browser replica resumes elsewhere",
+  "browser replica is opened again",
+  "new browser replica",
+  "browser replica begins in the middle",
+  "browser replica has to wait",
+  "browser replica turns to a deposed leader",
+  "browser replica is told of damage",
+  "browser replica is fed",
+  "browser replica is fed under faults",
+  "reset of a browser's session",
+  "silence of a browser's session",
 ];
 
 /** What should have happened in so many seeds and has not. */
