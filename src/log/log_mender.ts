@@ -23,8 +23,13 @@ import { GAP_BYTES_MAX, misfit, type SegmentEnd, SegmentMender } from "./segment
 import { readSmallFile } from "./small_file.ts";
 import { readMark, type SyncedMark } from "./synced_mark.ts";
 
+export interface LogMendOptions extends MendOptions {
+  /** What is before this entry is held to be sound, and not read. */
+  readonly fromSeq: Seq;
+}
+
 /** Mends the log in `log.directory`. @throws as `LogStore.mend`. */
-export async function mendLog(log: LogFiles, options: MendOptions): Promise<void> {
+export async function mendLog(log: LogFiles, options: LogMendOptions): Promise<void> {
   const names = await log.context.disk.list(log.directory);
   const mark = names.includes(MARK_NAME) ? await readMark(log.context.disk, ownerOf(log)) : undefined;
   const firstSeqs = await withoutTornCreation(log, firstSeqsOf(names), mark);
@@ -34,8 +39,10 @@ export async function mendLog(log: LogFiles, options: MendOptions): Promise<void
   const { crc32 } = log.context.environment;
   const unsyncedBytesMax = unsyncedBytesMaxOf(log.context);
   const onMended = tellingOf(log, options);
-  let before = firstSeqs[0] === 1 ? EMPTY_TAIL : undefined;
-  for (const [index, firstSeq] of firstSeqs.entries()) {
+  const first = await firstToMend(log, firstSeqs, options.fromSeq);
+  let before = firstSeqs[first] === 1 ? EMPTY_TAIL : undefined;
+  for (let index = first; index < firstSeqs.length; index++) {
+    const firstSeq = firstSeqs[index]!;
     const next = firstSeqs[index + 1];
     const end = next === undefined ? lastEnd : await endBefore(log, next);
     before = await useSegment(log, firstSeq, async (file) => {
@@ -82,6 +89,18 @@ async function useSegment<Value>(
 async function readHeader(file: DiskFile): Promise<Uint8Array> {
   const header = new Uint8Array(SEGMENT_HEADER_BYTES);
   return header.subarray(0, await file.read(0, header));
+}
+
+/** Which segment is the first that is looked at: one before that of entry `fromSeq` whose header is sound, as all that follows. */
+async function firstToMend(log: LogFiles, firstSeqs: readonly Seq[], fromSeq: Seq): Promise<number> {
+  const { crc32 } = log.context.environment;
+  let index = Math.max(0, firstSeqs.findLastIndex((firstSeq) => firstSeq < fromSeq));
+  while (
+    index > 0 && await useSegment(log, firstSeqs[index]!, async (file) => isHeaderLost(await readHeader(file), crc32))
+  ) {
+    index--;
+  }
+  return index;
 }
 
 /** A last segment whose creation was interrupted is none; opening the log removes it. */

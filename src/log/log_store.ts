@@ -27,7 +27,7 @@ export interface LogStore {
   setAside?(id: string): Promise<string>;
   /**
    * Closes `id` if it is open and writes what is damaged of it anew, in its place; resolves once that is on disk, and all that
-   * was synced of the log is sound. Where it rejects, the log is as damaged as it was, or less. Absent where nothing can be
+   * was synced of the log is sound from its first known damage on. Where it rejects, the log is as damaged as it was, or less. Absent where nothing can be
    * damaged.
    * @throws StoreError `damaged` where what was fetched does not fit, or there is too much of it; what `fetch` throws; the
    * signal's reason.

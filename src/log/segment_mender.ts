@@ -118,6 +118,7 @@ export class SegmentMender {
   async #fill(place: Place, gap: Gap): Promise<Place> {
     const { file, path, fetch, signal, onMended = () => {} } = this.#options;
     signal.throwIfAborted();
+    if (gap.upTo < place.tail.nextSeq) throw misfit(path, `entry ${gap.upTo} is said to end behind ${place.position}`);
     const frames = await fetch({ after: place.tail, upTo: gap.upTo, bytesMax: GAP_BYTES_MAX }, signal);
     signal.throwIfAborted();
     const { missing, end, ...rest } = this.#fillingOf(frames, place, gap);

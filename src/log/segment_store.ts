@@ -137,9 +137,10 @@ class SegmentStore implements LogStore {
   async mend(id: string, options: MendOptions): Promise<void> {
     checkLogId(id);
     this.#checkOpen();
-    const open = this.#logs.get(id);
-    await (await open?.catch(() => undefined))?.close();
-    const mending = mendLog(this.#filesOf(id), options).then(() => undefined);
+    const log = await this.#logs.get(id)?.catch(() => undefined);
+    const fromSeq = log?.damage?.seq ?? 1;
+    await log?.close();
+    const mending = mendLog(this.#filesOf(id), { ...options, fromSeq }).then(() => undefined);
     this.#logs.set(id, mending);
     try {
       await mending;

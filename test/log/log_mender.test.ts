@@ -68,6 +68,11 @@ function zero(disk: MemoryDisk, path: string, [from, to]: [number, number]): voi
   }
 }
 
+/** Reads until something is damaged: what is before that is not looked at any more. */
+async function findDamage(log: Log): Promise<void> {
+  await codeOf(() => readAll(log.cursor(log.firstSeq), 100));
+}
+
 /** What `harm` does to a log of twenty entries is repaired by asking for `asked`, and leaves the files as they were. */
 async function expectMended(
   harm: (disk: MemoryDisk) => void | Promise<void>,
@@ -80,6 +85,7 @@ async function expectMended(
   const before = contents(disk);
   await harm(disk);
   const harmed = await openRig(disk, SEGMENTED);
+  await findDamage(harmed.log);
   const from = source(sound.log);
   const mended: number[] = [];
   await harmed.store.mend!("a", { ...from, onMended: ({ byteLength }) => mended.push(byteLength) });
@@ -186,6 +192,25 @@ describe("a damaged log is mended in its place", () => {
     expect(rig.notices.map(({ kind }) => kind)).toEqual(["damage", "mended"]);
     const log = await rig.store.open("a");
     await expectWhole({ ...rig, log }, sound.log);
+  });
+
+  test("from the segment on in which it is damaged: what is before is not read", async () => {
+    const sound = await filled();
+    for (
+      const [harm, first] of [[(disk: MemoryDisk) => flip(disk, 16), 2], [(disk: MemoryDisk) => {
+        disk.contentOf(segmentPaths(disk)[2]!).flipBit(17, 1);
+      }, 1]] as const
+    ) {
+      const rig = await filled();
+      harm(rig.disk);
+      const harmed = await reopenKilled(rig, SEGMENTED);
+      const read = new Set<string>();
+      harmed.disk.before = (operation, path) => void (operation === "read" && read.add(path));
+      await harmed.store.mend!("a", source(sound.log));
+      const segments = segmentPaths(harmed.disk);
+      expect([...read].filter((path) => path.endsWith(".seg")).sort()).toEqual(segments.slice(first));
+      await expectWhole(await reopenKilled(harmed, SEGMENTED), sound.log);
+    }
   });
 
   test("asks for little of a large log, and gets an entry that is larger than a piece", async () => {
@@ -304,6 +329,7 @@ describe("a crash while a log is mended", () => {
       zero(rig.disk, segmentPaths(rig.disk)[1]!, [SECTOR_BYTES, 2 * SECTOR_BYTES]);
       if (seed % 3 === 0) rig.disk.contentOf(segmentPaths(rig.disk)[2]!).flipBit(17, 2);
       const harmed = await reopenKilled(rig, SEGMENTED);
+      await findDamage(harmed.log);
       let left = Math.floor(random.next() * 12);
       const crash = new StoreError("failed", "the power is off");
       harmed.disk.before = (operation) => {
@@ -324,6 +350,7 @@ describe("a crash while a log is mended", () => {
       });
       expect(seqs).toEqual(range(1, seqs.length));
       if (log.damage === undefined) expect(seqs).toEqual(range(1, log.tail.nextSeq - 1));
+      await findDamage(log);
       await again.store.mend!("a", source(sound.log));
       await expectWhole(await reopenKilled(again, SEGMENTED), sound.log);
     }
