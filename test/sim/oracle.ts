@@ -201,7 +201,11 @@ export class Oracle {
     if (!chains) all.set(replica.nodeId, chains = []);
     // What the log has lost since is overwritten; what it never had again stays on record until then.
     let from = Math.min(chains.length, synced);
-    while (from > 0 && chains[from - 1] !== replica.shadow.at(from)?.chain) from--;
+    // What cannot be read there any more was synced all the same, unless what is before it was overwritten.
+    let known = from;
+    while (known > 0 && !isKnown(replica.shadow.at(known))) known--;
+    const isOverwritten = known > 0 && chains[known - 1] !== replica.shadow.at(known)!.chain;
+    while (isOverwritten && from > 0 && chains[from - 1] !== replica.shadow.at(from)?.chain) from--;
     if (from < synced) chains.length = from;
     for (let seq = from + 1; seq <= synced; seq++) chains.push(replica.shadow.at(seq)?.chain ?? -1);
     replica.synced = synced;
