@@ -3,56 +3,17 @@ import { Lane } from "../../src/net/session.ts";
 import { memorySessionPair } from "../../src/net/memory/memory_session.ts";
 import { SESSION_LIMITS } from "../../src/net/session.ts";
 import { Downstream } from "../../src/stream/downstream.ts";
-import type { Replica } from "../../src/stream/replica.ts";
 import { Upstream } from "../../src/stream/upstream.ts";
 import { MessageDecoder } from "../../src/wire/message_decoder.ts";
-import { encodeMessage, type Message, type SyncRequest } from "../../src/wire/messages.ts";
+import type { SyncRequest } from "../../src/wire/messages.ts";
 import { until } from "../net/wait.ts";
-import { environment, Rig, type TestChannel } from "./rig.ts";
+import { bareClient, caughtUp, environment, hello, Rig } from "./rig.ts";
 
 let rig: Rig;
 beforeEach(() => {
   rig = new Rig();
 });
 afterEach(() => rig.close());
-
-async function caughtUp(replica: Replica, channel: TestChannel): Promise<void> {
-  await until(() => replica.synced.value === channel.commit.value, `replica at ${channel.commit.value}`);
-  expect(replica.log!.tail).toEqual(channel.log.tail);
-}
-
-const hello = {
-  type: "hello",
-  versionMin: 1,
-  versionMax: 1,
-  kind: "program",
-  id: "r",
-  agent: "test",
-  token: "",
-} as const;
-
-/** A bare client: what it says byte by byte, and the messages it is told. */
-function bareClient() {
-  const { client } = rig.pair();
-  const told: Message[] = [];
-  const decoder = new MessageDecoder("control", ["welcome", "goodbye", "heartbeat", "syncAccept", "syncNack"]);
-  const sink = new WritableStream<Uint8Array>({
-    write: (bytes) => void told.push(...decoder.push(bytes) as Message[]),
-  });
-  client.lane(Lane.control).readable.pipeTo(sink).catch(() => {});
-  const writers = new Map<Lane, WritableStreamDefaultWriter<Uint8Array>>();
-  const write = (lane: Lane, bytes: Uint8Array) => {
-    const writer = writers.get(lane) ?? client.lane(lane).writable.getWriter();
-    writers.set(lane, writer);
-    writer.write(bytes).catch(() => {});
-  };
-  const say = (message: Message) => write(message.type === "ack" ? Lane.ack : Lane.control, encodeMessage(message));
-  const goodbye = async () => {
-    await until(() => told.some(({ type }) => type === "goodbye"), "a goodbye");
-    return told.find(({ type }) => type === "goodbye");
-  };
-  return { client, told, say, write, goodbye };
-}
 
 describe("A replica", () => {
   test("gets everything that is there and everything that comes, byte for byte", async () => {
@@ -202,7 +163,7 @@ describe("A replica", () => {
 
 describe("A downstream session", () => {
   test("welcomes a replica and answers its heartbeats with its own", async () => {
-    const { say, told } = bareClient();
+    const { say, told } = bareClient(rig);
     say(hello);
     await until(() => told.some(({ type }) => type === "heartbeat"), "a heartbeat");
     expect(told[0]).toMatchObject({ type: "welcome", version: 1, nodeId: "leader", heartbeatMs: 50 });
@@ -221,7 +182,7 @@ describe("A downstream session", () => {
       ["malformed-message", ({ say, write }) => (say(hello), write(Lane.message, new Uint8Array(100).fill(77)))],
     ];
     for (const [code, misbehave] of cases) {
-      const client = bareClient();
+      const client = bareClient(rig);
       misbehave(client);
       expect(await client.goodbye()).toMatchObject({ code });
       expect((await client.client.closed).code).toBe(code);
@@ -230,7 +191,7 @@ describe("A downstream session", () => {
 
   test("ends a session that says nothing within the handshake grace", async () => {
     rig.limits = { ...rig.limits, handshakeGraceMs: 60 };
-    const { goodbye } = bareClient();
+    const { goodbye } = bareClient(rig);
     expect(await goodbye()).toMatchObject({ code: "handshake-timeout" });
   });
 
@@ -239,7 +200,7 @@ describe("A downstream session", () => {
     await channel.append(10);
     const bystander = rig.replica("a");
     rig.connect().follow(bystander);
-    const { say, told, goodbye } = bareClient();
+    const { say, told, goodbye } = bareClient(rig);
     say(hello);
     const request = {
       channel: "a",
@@ -260,7 +221,7 @@ describe("A downstream session", () => {
   test("sends no more than the credit it was given", async () => {
     const channel = await rig.channel("a");
     await channel.append(100);
-    const { say, told, client } = bareClient();
+    const { say, told, client } = bareClient(rig);
     let receivedBytes = 0;
     const log = new MessageDecoder("log", ["chunk"]);
     const sink = new WritableStream<Uint8Array>({
@@ -290,7 +251,7 @@ describe("A downstream session", () => {
 
   test("turns away more subscriptions than are allowed", async () => {
     await rig.channel("a");
-    const { say, told } = bareClient();
+    const { say, told } = bareClient(rig);
     say(hello);
     const request = {
       channel: "a",
@@ -318,90 +279,6 @@ describe("A downstream session", () => {
     await connection.close();
     await until(() => channel.commit.waiting === 0 && channel.log.written.waiting === 0, "no waits");
     expect(rig.downstreams[0]!.status()!.feeders).toEqual([]);
-  });
-});
-
-describe("A feeder", () => {
-  test("gives up a replica whose history differs at an epoch", async () => {
-    const channel = await rig.channel("a");
-    await channel.append(5, { epoch: 2 });
-    const { say, told } = bareClient();
-    say(hello);
-    const request = {
-      channel: "a",
-      incarnation: "I-a",
-      from: 4,
-      lastEpoch: 1,
-      creditLimit: 0,
-      class: "foreground",
-    } as const;
-    say({ type: "syncRequest", requestId: 5, subscription: 1, ...request });
-    await until(() => told.some(({ type }) => type === "syncNack"), "a refusal");
-    expect(told.find(({ type }) => type === "syncNack")).toMatchObject({ code: "diverged", seq: 3, epoch: 2 });
-  });
-
-  test("refuses who is ahead of it for good only where a majority follows its node still", async () => {
-    const channel = await rig.channel("a");
-    await channel.append(5);
-    const answerTo = async (isFollowed: boolean) => {
-      Object.assign(channel, { isStillFollowed: () => Promise.resolve(isFollowed) });
-      const { say, told } = bareClient();
-      say(hello);
-      const place = { channel: "a", incarnation: "I-a", from: 8, lastEpoch: 1 };
-      say({ type: "syncRequest", requestId: 5, subscription: 1, ...place, creditLimit: 10, class: "foreground" });
-      await until(() => told.some(({ type }) => type === "syncNack"), "a refusal");
-      return told.find(({ type }) => type === "syncNack");
-    };
-    expect(await answerTo(false)).toMatchObject({ code: "backpressure" });
-    expect(await answerTo(true)).toMatchObject({ code: "diverged", seq: 6 });
-  });
-
-  test("lets replicas wait for what is committed and was taken back from its log", async () => {
-    const channel = await rig.channel("a");
-    await channel.append(10);
-    const fed = rig.replica("a");
-    rig.connect().follow(fed);
-    await caughtUp(fed, channel);
-    await until(() => channel.commit.waiting > 0, "a feeder that follows");
-    await channel.log.truncate(6);
-    const { say, told } = bareClient();
-    say(hello);
-    const place = { channel: "a", incarnation: "I-a", from: 11, lastEpoch: 1 };
-    say({ type: "syncRequest", requestId: 5, subscription: 1, ...place, creditLimit: 100, class: "foreground" });
-    await until(() => told.some(({ type }) => type === "syncNack"), "an answer");
-    expect(told.find(({ type }) => type === "syncNack")).toMatchObject({ code: "backpressure" });
-    // The same entries come again, and others after them.
-    await channel.append(5, { commit: false });
-    await channel.append(3);
-    await until(() => rig.events.some(({ kind }) => kind === "waiting"), "the news");
-    await caughtUp(fed, channel);
-    expect(rig.events.some(({ kind }) => kind === "failed")).toBe(false);
-  });
-
-  test("tells replicas without credit too when the channel goes away", async () => {
-    const channel = await rig.channel("a");
-    await channel.append(5);
-    const { say, told } = bareClient();
-    say(hello);
-    const place = { channel: "a", incarnation: "I-a", from: 1, lastEpoch: 0 };
-    say({ type: "syncRequest", requestId: 5, subscription: 1, ...place, creditLimit: 10, class: "foreground" });
-    await until(() => rig.downstreams[0]!.status()?.feeders[0]?.state === "streaming", "a feeder");
-    channel.leave("the node is shutting down");
-    await until(() => told.some(({ type }) => type === "syncNack"), "the news");
-    expect(told.find(({ type }) => type === "syncNack")).toMatchObject({ code: "channel-closed" });
-  });
-
-  test("tells its replicas when the channel goes away", async () => {
-    const channel = await rig.channel("a");
-    await channel.append(5);
-    const replica = rig.replica("a");
-    rig.connect().follow(replica);
-    await caughtUp(replica, channel);
-    channel.leave("the node is shutting down");
-    await until(() => rig.events.some(({ kind }) => kind === "waiting"), "the news");
-    expect(rig.events.find(({ kind }) => kind === "waiting")).toMatchObject({
-      reason: "channel-closed: the node is shutting down",
-    });
   });
 });
 

@@ -1,18 +1,22 @@
 // A leader's end and replicas' end joined by sessions in memory: the real pipelines, with nothing else around them.
 
+import { expect } from "bun:test";
 import { EMPTY_TAIL, type LogTail } from "../../src/core/position.ts";
 import { Watermark } from "../../src/lib/watermark.ts";
 import { utf8 } from "../../src/lib/bytes.ts";
 import type { Log } from "../../src/log/log_store.ts";
 import { MemoryStore } from "../../src/log/memory_store.ts";
 import { type MemorySessionPair, memorySessionPair } from "../../src/net/memory/memory_session.ts";
-import { SESSION_LIMITS } from "../../src/net/session.ts";
+import { Lane, SESSION_LIMITS } from "../../src/net/session.ts";
 import { environment } from "../../src/server/environment.node.ts";
 import { Connection } from "../../src/stream/connection.ts";
 import { Downstream, type DownstreamHost } from "../../src/stream/downstream.ts";
 import type { FedChannel } from "../../src/stream/feeder.ts";
 import { Replica, type ReplicaEvent, type ReplicaOptions } from "../../src/stream/replica.ts";
+import { MessageDecoder } from "../../src/wire/message_decoder.ts";
+import { encodeMessage, type Message } from "../../src/wire/messages.ts";
 import { frameUnplaced, stampRun } from "../../src/wire/stamp_run.ts";
+import { until } from "../net/wait.ts";
 
 export { environment };
 
@@ -115,4 +119,42 @@ export class Rig {
       await pair.server.close({ code: "done", reason: "" });
     }
   }
+}
+
+export async function caughtUp(replica: Replica, channel: TestChannel): Promise<void> {
+  await until(() => replica.synced.value === channel.commit.value, `replica at ${channel.commit.value}`);
+  expect(replica.log!.tail).toEqual(channel.log.tail);
+}
+
+export const hello = {
+  type: "hello",
+  versionMin: 1,
+  versionMax: 1,
+  kind: "program",
+  id: "r",
+  agent: "test",
+  token: "",
+} as const;
+
+/** A bare client of `rig`: what it says byte by byte, and the messages it is told. */
+export function bareClient(rig: Rig) {
+  const { client } = rig.pair();
+  const told: Message[] = [];
+  const decoder = new MessageDecoder("control", ["welcome", "goodbye", "heartbeat", "syncAccept", "syncNack"]);
+  const sink = new WritableStream<Uint8Array>({
+    write: (bytes) => void told.push(...decoder.push(bytes) as Message[]),
+  });
+  client.lane(Lane.control).readable.pipeTo(sink).catch(() => {});
+  const writers = new Map<Lane, WritableStreamDefaultWriter<Uint8Array>>();
+  const write = (lane: Lane, bytes: Uint8Array) => {
+    const writer = writers.get(lane) ?? client.lane(lane).writable.getWriter();
+    writers.set(lane, writer);
+    writer.write(bytes).catch(() => {});
+  };
+  const say = (message: Message) => write(message.type === "ack" ? Lane.ack : Lane.control, encodeMessage(message));
+  const goodbye = async () => {
+    await until(() => told.some(({ type }) => type === "goodbye"), "a goodbye");
+    return told.find(({ type }) => type === "goodbye");
+  };
+  return { client, told, say, write, goodbye };
 }
