@@ -38,6 +38,9 @@ export interface BrowserSurroundings {
   readonly onViolation: (violation: string) => void;
 }
 
+/** How often a tab looks out for leaders that were deposed. */
+const LOOK_MS = 60;
+
 /** One opening of the page: its clock, its replica and, while there is one, its session. */
 interface Page {
   readonly clock: NodeClock;
@@ -59,6 +62,8 @@ export class BrowserReplica {
   #fedBy: SimNode | undefined;
   /** Has slept and not been fed since. */
   #isBack = false;
+  /** Connects anew at once when its session is over. */
+  #isHasty = false;
   /** Nothing happens to it any more, and it turns to these nodes only. */
   #healthy: readonly string[] | undefined;
 
@@ -71,6 +76,7 @@ export class BrowserReplica {
   start(): void {
     this.#open(0);
     this.#liveOn();
+    this.#lookOut();
   }
 
   /** No more sleep and no more losses; it goes on at one of the nodes `ids`. */
@@ -105,13 +111,25 @@ export class BrowserReplica {
     });
   }
 
+  /** Where a leader does not know that it is none any more, the tab turns to that one: it has seen what came since. */
+  #lookOut(): void {
+    this.#around.time.after(LOOK_MS, () => {
+      if (this.#healthy) return;
+      const { node, session, clock } = this.#page;
+      const deposed = this.#deposed();
+      if (deposed && node && node !== deposed && !clock.isPaused && this.#random.chance(0.3)) {
+        this.#isHasty = true;
+        session?.close("done", "turns to another node");
+      }
+      this.#lookOut();
+    });
+  }
+
   #happen(): void {
     const { count, trace } = this.#around;
     const page = this.#page;
     const draw = this.#random.next();
     if (page.clock.isPaused) return;
-    const deposed = this.#deposed();
-    if (deposed && page.node && page.node !== deposed) return page.session?.close("done", "turns to another node");
     if (draw < 0.45) return this.#sleep(page);
     if (draw < 0.6) {
       count("silence of a browser's session");
@@ -254,7 +272,9 @@ export class BrowserReplica {
         this.#around.trace(`${this.#name} lost ${node.id}: ${reason}`);
         if (error) this.#violated(`refuses what node ${node.id} has sent: ${reason}`);
         page.link = page.session = page.node = undefined;
-        this.#connectLater(page, 0);
+        if (this.#isHasty) this.#connect(page, 0);
+        else this.#connectLater(page, 0);
+        this.#isHasty = false;
       },
     });
   }
