@@ -3,6 +3,7 @@
 
 import type { Crc32 } from "../core/environment.ts";
 import { concatBytes, utf8 } from "../lib/bytes.ts";
+import { Turns } from "../lib/turns.ts";
 import type { Stretch } from "../log/log_store.ts";
 import { StoreError } from "../log/store_error.ts";
 import { type Codec, Command, jsonCodec } from "../peer/command.ts";
@@ -39,24 +40,21 @@ const command = new Command<EntriesQuestion, Answer>("millrace/entries", {
 });
 
 const ANSWER_MS_MAX = 5_000;
-/** Questions that are answered at a time: each reads up to a whole entry. */
+/** Questions that are answered at a time: each reads up to a whole entry. The mesh bounds how many wait. */
 const ANSWERS_MAX = 4;
 
 export function handleEntriesQuestions(mesh: Mesh, find: (incarnation: string) => Channel | undefined): void {
-  let answering = 0;
+  const turns = new Turns(ANSWERS_MAX);
   mesh.handle(command, async ({ incarnation, ...request }, { from }): Promise<Answer> => {
     const channel = find(incarnation);
-    const reason = refusalOf(channel, from) ?? (answering < ANSWERS_MAX ? undefined : "too many questions at a time");
-    if (!channel || reason !== undefined) return { kind: "refused", reason: reason ?? "there is no such channel" };
-    answering++;
+    const reason = refusalOf(channel, from);
+    if (reason !== undefined) return { kind: "refused", reason };
+    const { log, commit } = channel!;
     try {
-      const bytes = await readPiece({ log: channel.log, commit: channel.commit.value }, request);
-      return { kind: "piece", bytes };
+      return { kind: "piece", bytes: await turns.take(() => readPiece({ log, commit: commit.value }, request)) };
     } catch (error) {
       if (!(error instanceof StretchRefused || error instanceof StoreError)) throw error;
       return { kind: "refused", reason: error.message };
-    } finally {
-      answering--;
     }
   });
 }

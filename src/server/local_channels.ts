@@ -3,6 +3,7 @@
 
 import { sleep } from "../core/environment.ts";
 import type { MemberEvent, MemberRecord } from "../core/replica_set.ts";
+import { Turns } from "../lib/turns.ts";
 import type { Log } from "../log/log_store.ts";
 import type { MemberStore } from "../log/member_store.ts";
 import type { LimitsConfig } from "../schema/config.ts";
@@ -10,7 +11,7 @@ import { recordWithoutLog } from "../stream/member_record.ts";
 import type { ReplicaSets } from "../stream/replica_sets.ts";
 import type { CatalogueChanges, CatalogueItem } from "./catalogue.ts";
 import { Channel } from "./channel.ts";
-import { type LogRepairOptions, lostRecord, repairLog } from "./log_repair.ts";
+import { type LogRepairOptions, lostRecord, MENDED_AT_A_TIME_MAX, repairLog } from "./log_repair.ts";
 
 export interface LocalChannelsOptions extends LogRepairOptions {
   readonly members: MemberStore;
@@ -59,6 +60,7 @@ export class LocalChannels {
   readonly #lost = new Map<string, LostChannel>();
   readonly #names = new Map<string, string>();
   readonly #repairs = new Map<string, { stop: AbortController; done: Promise<void> }>();
+  readonly #mending = new Turns(MENDED_AT_A_TIME_MAX);
   #isClosing = false;
 
   static async open(options: LocalChannelsOptions): Promise<LocalChannels> {
@@ -248,7 +250,7 @@ export class LocalChannels {
 
   async #mend(asked: TakeUp, signal: AbortSignal): Promise<void> {
     const { item, voters } = asked;
-    const log = await repairLog({ ...item, voters }, { ...this.#options, signal });
+    const log = await repairLog({ ...item, voters }, { ...this.#options, turns: this.#mending, signal });
     signal.throwIfAborted();
     this.#lost.delete(item.name);
     await this.#join(asked, log, { isNew: false, takesPart: true });

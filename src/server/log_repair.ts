@@ -5,6 +5,7 @@
 import { backoffMs, type BackoffPolicy } from "../core/backoff.ts";
 import { type Environment, sleep } from "../core/environment.ts";
 import type { MemberRecord } from "../core/replica_set.ts";
+import type { Turns } from "../lib/turns.ts";
 import type { Log, LogStore, Stretch } from "../log/log_store.ts";
 import type { MemberStore } from "../log/member_store.ts";
 import { StoreError } from "../log/store_error.ts";
@@ -26,11 +27,19 @@ export interface LogRepairOptions {
   ) => Promise<Uint8Array>;
 }
 
+interface RepairRun extends LogRepairOptions {
+  /** Logs that may be mended at a time. */
+  readonly turns: Turns;
+  readonly signal: AbortSignal;
+}
+
 export interface RepairedChannel {
   readonly name: string;
   readonly incarnation: string;
 }
 
+/** Logs that a node mends at a time: each holds up to 16 MiB. */
+export const MENDED_AT_A_TIME_MAX = 4;
 /** A leader may go while it is asked: how often another one is, until the log is fetched as a whole. */
 const TRIES_MAX = 3;
 const TRY_AGAIN: BackoffPolicy = { firstMs: 500, maxMs: 4_000, jitterMs: 250 };
@@ -38,7 +47,7 @@ const TRY_AGAIN: BackoffPolicy = { firstMs: 500, maxMs: 4_000, jitterMs: 250 };
 /** Makes the log of `channel` whole, as `store` has it or anew, and opens it. `voters` are those known where nothing is kept. */
 export async function repairLog(
   channel: RepairedChannel & { readonly voters: readonly string[] },
-  options: LogRepairOptions & { readonly signal: AbortSignal },
+  options: RepairRun,
 ): Promise<Log> {
   const { name, incarnation, voters } = channel;
   const { store, members, onNotice, awaitLeader, signal } = options;
@@ -57,15 +66,15 @@ export async function repairLog(
 /** The log, mended in its place; undefined where that cannot be done. */
 async function mend(
   channel: RepairedChannel,
-  options: LogRepairOptions & { readonly signal: AbortSignal },
+  options: RepairRun,
 ): Promise<Log | undefined> {
-  const { store, onNotice, awaitLeader, environment: { clock, random }, signal } = options;
+  const { store, onNotice, awaitLeader, environment: { clock, random }, turns, signal } = options;
   for (let tries = 0; store.mend && tries < TRIES_MAX; tries++) {
     if (tries > 0) await sleep(clock, backoffMs(TRY_AGAIN, tries - 1, random.next()), signal);
     const leader = await awaitLeader(channel, signal);
     signal.throwIfAborted();
     try {
-      await mendFrom(leader, channel, options);
+      await turns.take(() => mendFrom(leader, channel, options));
       return await store.open(channel.incarnation);
     } catch (error) {
       signal.throwIfAborted();
@@ -80,8 +89,9 @@ async function mend(
 async function mendFrom(
   leader: string,
   { name, incarnation }: RepairedChannel,
-  { store, members, sets, fetchEntries, onNotice, signal }: LogRepairOptions & { readonly signal: AbortSignal },
+  { store, members, sets, fetchEntries, onNotice, signal }: RepairRun,
 ): Promise<void> {
+  signal.throwIfAborted();
   await sets.member(incarnation)?.stop();
   const record = members.get(incarnation);
   if (record && !record.isDoubtful) await members.put({ ...record, isDoubtful: true });

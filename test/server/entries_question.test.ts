@@ -99,9 +99,7 @@ describe("a leader that is asked for entries", () => {
     const { log, between, ask } = await rig();
     const after = await before(log, 4);
     const answers = await Promise.all(range(1, 6).map(() => refusal(ask(after, 4))));
-    expect(answers.filter((answer) => answer === "none")).toHaveLength(4);
-    expect(answers.at(-1)).toMatch(/too many questions/);
-    expect(await refusal(ask(after, 4))).toBe("none");
+    expect(answers).toEqual(range(1, 6).map(() => "none"));
     expect(await refusal(ask({ ...after, chain: -1 }, 4))).toMatch(/chain/);
     const beyond = { incarnation: "i", after, upTo: 4, offset: 5000 };
     const signal = new AbortController().signal;

@@ -3,6 +3,7 @@
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { open, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { Turns } from "../../src/lib/turns.ts";
 import type { Stretch } from "../../src/log/log_store.ts";
 import { MemoryMemberStore } from "../../src/log/member_store.ts";
 import { type LogRepairOptions, repairLog } from "../../src/server/log_repair.ts";
@@ -56,7 +57,7 @@ async function damaged({ payloadBytes = 100 } = {}) {
   };
   const repair = (change: Partial<LogRepairOptions> = {}) => {
     const channel = { name: "log", incarnation: "a", voters: ["a", "b", "c"] };
-    return repairLog(channel, { ...options, ...change, signal: stop.signal });
+    return repairLog(channel, { ...options, ...change, turns: new Turns(1), signal: stop.signal });
   };
   return { ...rig, clock, members, did, stop, options, repair };
 }
