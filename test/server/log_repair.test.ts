@@ -198,4 +198,38 @@ describe("a flipped byte in a log of a node among others", () => {
     },
     60_000,
   );
+
+  test("in every log of a node, the catalogue's too, is repaired everywhere in its place", async () => {
+    cluster = await NodeCluster.start(bench, ["a", "b", "c"]);
+    const leader = await cluster.leader("_catalogue");
+    const names = range(1, 10).map((number) => `log-${number}`);
+    for (const name of names) {
+      await cluster.api(leader).create(name);
+      await cluster.leader(name);
+      for (const text of ["one", "two", "three"]) {
+        expect((await cluster.api(leader).append(name, text.repeat(100), { query: "?forward=true&ack=all" })).status)
+          .toBe(200);
+      }
+    }
+    const [victim] = cluster.followers(leader) as [string];
+    await cluster.close(victim);
+    const channels = join(cluster.data(victim), "channels");
+    const logs = (await readdir(channels)).filter((name) => name !== "millrace.lock");
+    expect(logs).toHaveLength(11);
+    for (const log of logs) {
+      await flipBitInSegment(join(channels, log));
+      await rm(join(channels, log, "clean"));
+    }
+    await cluster.startNode(victim);
+    for (const name of names) {
+      const { chain } = (await cluster.api(leader).status(name)).body;
+      await eventually(`${name} is repaired`, async () => {
+        const { status, body } = await cluster.api(victim).status(name);
+        return status === 200 && body["chain"] === chain && body["doubtful"] === false || undefined;
+      }, 20_000);
+      const payloads = ["one", "two", "three"].map((text) => text.repeat(100));
+      expect(await cluster.payloads(victim, name)).toEqual(payloads);
+    }
+    expect((await readdir(channels)).filter((name) => name.includes("aside"))).toEqual([]);
+  }, 60_000);
 });
