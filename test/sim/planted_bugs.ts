@@ -226,11 +226,4 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     replacement: "return this.#options.isStillFollowed !== undefined;",
     breaks: "a leader that was deposed and does not know refuses for good who is ahead of it",
   },
-  {
-    name: "taken-back-entries-refused",
-    path: "src/stream/feeder.ts",
-    text: "if (wanted > 0 && wanted < firstSeq) this",
-    replacement: "if (wanted > 0) this",
-    breaks: "a browser is refused for good where a node has to fetch committed entries anew",
-  },
 ];
