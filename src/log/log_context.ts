@@ -6,22 +6,17 @@ import { PRODUCER_EXTENSION_BYTES_MAX } from "../wire/producer_extension.ts";
 import type { Disk } from "./disk.ts";
 import type { FilePool } from "./file_pool.ts";
 import type { IndexCache } from "./index_cache.ts";
+import type { StoreNotice } from "./store_notice.ts";
+import type { SyncJournal } from "./sync_journal.ts";
 import type { CacheBudget } from "./tail_cache.ts";
-
-/** Something that people who run the store should see. */
-export interface StoreNotice {
-  /** `torn-tail`: an unfinished write was cut. `damage`: stored bytes are not what was written. `fenced`: the log stopped
-   * accepting. `take-back`: a write failed and was undone. `index`: an index was missing or wrong and has been rebuilt.
-   * `mended`: what was damaged is what it was again. */
-  readonly kind: "torn-tail" | "damage" | "fenced" | "take-back" | "index" | "mended";
-  readonly log: string;
-  readonly message: string;
-}
 
 export interface LogContext {
   readonly disk: Disk;
   readonly environment: Environment;
   readonly files: FilePool;
+  readonly syncs: SyncJournal;
+  /** What was synced may be missing from logs that were not closed: something of a journal is lost. */
+  readonly isUnsure: boolean;
   readonly indexes: IndexCache;
   readonly budget: CacheBudget;
   readonly segmentBytesMax: number;

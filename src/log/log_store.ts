@@ -70,6 +70,8 @@ export interface Recovery {
   readonly scannedBytes: number;
   /** Bytes of an unfinished write that were cut from the end. They were never acknowledged. */
   readonly tornBytes: number;
+  /** What was synced last may be missing without a trace: something was lost of the journal that had it. Default: no. */
+  readonly isUnsure?: boolean;
 }
 
 /** One log: whole frames in, slices of whole frames out. */

@@ -14,6 +14,7 @@ import { UNSYNCED_BYTES_MAX } from "./log_context.ts";
 import type { LogFiles, Segment } from "./segment.ts";
 import type { SegmentWriter } from "./segment_writer.ts";
 import { StoreError } from "./store_error.ts";
+import type { SyncedIn, SyncPiece } from "./sync_journal.ts";
 import type { TailCache } from "./tail_cache.ts";
 
 /** One write takes no more than this of what is queued, unless a single run is larger: room for one write beside a sync. */
@@ -176,10 +177,12 @@ export class LogWriter {
     if (this.#fence?.code !== "fenced") this.#syncing = this.#sync(segment, batch);
   }
 
-  async #sync(segment: Segment, { tail, byteLength }: Batch): Promise<void> {
+  async #sync(segment: Segment, batch: Batch): Promise<void> {
+    const { tail, byteLength } = batch;
     const position = segment.end;
+    let syncedIn: SyncedIn;
     try {
-      await this.#log.context.files.use(segment.path, (file) => syncOrFence(file, segment.path));
+      syncedIn = await this.#log.context.syncs.sync(this.#pieceOf(segment, batch));
     } catch (error) {
       return this.#fenceBy(storeErrorFrom(error));
     }
@@ -187,10 +190,20 @@ export class LogWriter {
     this.#unsyncedBytes -= byteLength;
     this.#keptBytes += byteLength;
     const seq = tail.nextSeq - 1;
-    this.#segments.mark.note({ seq, segment: segment.firstSeq, position });
+    // What a journal has is found again without a mark.
+    if (syncedIn === "segment") this.#segments.mark.note({ seq, segment: segment.firstSeq, position });
     this.synced.advance(seq);
     // Whoever was woken appends again within a few microtasks, and then is in the next batch and not in the one after it.
     for (let turn = 0; turn < 4; turn++) await null;
+  }
+
+  /** A batch that is written to the end of `segment`. */
+  #pieceOf({ path, firstSeq, end }: Segment, { parts, byteLength }: Batch): SyncPiece {
+    const onLost = (failure: StoreError) => {
+      this.#log.context.onNotice({ kind: "fenced", log: this.#log.id, message: failure.message });
+      this.stop(failure);
+    };
+    return { log: this.#log.id, path, segment: firstSeq, position: end - byteLength, parts, byteLength, onLost };
   }
 
   /** Takes from the queue what fits one write and the segment. */
@@ -265,21 +278,6 @@ export class LogWriter {
     while (this.#epochStarts.length > 0 && this.#epochStarts[this.#epochStarts.length - 1]!.seq >= tail.nextSeq) {
       this.#epochStarts.pop();
     }
-  }
-}
-
-/** Syncs; a failure means that what is on disk is unknown from now on. */
-export async function syncOrFence(file: DiskFile, path: string): Promise<void> {
-  try {
-    await file.sync();
-  } catch (cause) {
-    throw new StoreError(
-      "fenced",
-      `${path} could not be synced; what is on disk is unknown until the log is opened again`,
-      {
-        cause,
-      },
-    );
   }
 }
 

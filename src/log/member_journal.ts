@@ -8,15 +8,9 @@ import type { MemberRecord } from "../core/replica_set.ts";
 import { utf8, viewOf } from "../lib/bytes.ts";
 import { type Deferred, deferred } from "../lib/deferred.ts";
 import type { Disk, DiskFile } from "./disk.ts";
-import type { StoreNotice } from "./log_context.ts";
-import {
-  encodeBlock,
-  encodeJournalHeader,
-  isKnownVersion,
-  type JournalItem,
-  type JournalScan,
-  scanJournal,
-} from "./member_blocks.ts";
+import type { StoreNotice } from "./store_notice.ts";
+import { type BlockCodec, isKnownVersion } from "./block_file.ts";
+import { type JournalItem, type JournalScan, memberBlocks } from "./member_blocks.ts";
 import { encodeMemberRecord } from "./member_record.ts";
 import type { MemberStore } from "./member_store.ts";
 import { writeSmallFile } from "./small_file.ts";
@@ -63,7 +57,7 @@ export async function openMemberStore(options: MemberStoreOptions): Promise<Memb
   try {
     const bytes = disk.allocate(await file.size());
     const found = bytes.subarray(0, await file.read(0, bytes));
-    const scan = scanJournal(found, options.environment.crc32);
+    const scan = memberBlocks(options.environment.crc32).scan(found);
     if (scan.header && !isKnownVersion(scan.header)) {
       throw new StoreError("failed", `${path} has format version ${scan.header.version}, which is not known here`);
     }
@@ -81,6 +75,7 @@ export async function openMemberStore(options: MemberStoreOptions): Promise<Memb
 class MemberJournal implements MemberStore {
   readonly isBlank: boolean;
   readonly #options: MemberStoreOptions;
+  readonly #blocks: BlockCodec<JournalItem>;
   readonly #kept = new Map<string, JournalItem & { readonly record: MemberRecord }>();
   #keptBytes = 0;
   #isDamaged: boolean;
@@ -94,6 +89,7 @@ class MemberJournal implements MemberStore {
 
   constructor(options: MemberStoreOptions, scan: JournalScan | undefined) {
     this.#options = options;
+    this.#blocks = memberBlocks(options.environment.crc32);
     this.isBlank = scan === undefined;
     this.#isDamaged = scan?.damage !== undefined || scan?.header?.isDamaged === true;
     for (const item of scan?.items ?? []) this.#apply(scan?.damage === undefined ? item : inDoubt(item));
@@ -229,7 +225,7 @@ class MemberJournal implements MemberStore {
     const open = this.#open;
     const isLarge = open && open.end > Math.max(COMPACT_BYTES_MIN, STALE_FACTOR * this.#keptBytes);
     if (!open || isLarge || isMending) return await this.#rewrite(items, this.#isDamaged && !isMending);
-    const block = encodeBlock(items, { nonce: open.nonce, index: open.nextIndex }, this.#options.environment.crc32);
+    const block = this.#blocks.encodeBlock(items, { nonce: open.nonce, index: open.nextIndex });
     await open.file.write(open.end, [block]);
     await open.file.sync();
     open.end += block.byteLength;
@@ -245,9 +241,9 @@ class MemberJournal implements MemberStore {
       else next.delete(item.channel);
     }
     const nonce = viewOf(environment.random.bytes(4)).getUint32(0);
-    const parts = [encodeJournalHeader({ nonce, isDamaged }, environment.crc32)];
+    const parts = [this.#blocks.encodeHeader({ nonce, isDamaged })];
     for (const block of blocksOf([...next.values()])) {
-      parts.push(encodeBlock(block, { nonce, index: parts.length - 1 }, environment.crc32));
+      parts.push(this.#blocks.encodeBlock(block, { nonce, index: parts.length - 1 }));
     }
     const file = await disk.create(`${path}.draft`);
     try {

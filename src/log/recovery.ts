@@ -68,7 +68,7 @@ async function recoverFromFiles(log: LogFiles, names: readonly string[]): Promis
     tail: scan.tail,
     segments,
     epochStarts,
-    recovery: { clean: false, scannedBytes: last.byteLength, tornBytes: scan.tornBytes },
+    recovery: { clean: false, scannedBytes: last.byteLength, tornBytes: scan.tornBytes, ...unsureOf(log) },
     damage: lowerOf(found.damage, scan.damage ?? (next && missingBefore(next, scan.tail))),
   };
 }
@@ -79,6 +79,10 @@ function missingBefore(next: Segment, { nextSeq, epoch }: LogTail): Damage {
     nextSeq - 1
   } of epoch ${epoch} begins after one of epoch ${next.start.epoch}`;
   return { seq: nextSeq, place: `${next.path} at 0`, reason };
+}
+
+function unsureOf({ context: { isUnsure } }: LogFiles): { isUnsure?: true } {
+  return isUnsure ? { isUnsure } : {};
 }
 
 function lowerOf(a: Damage | undefined, b: Damage | undefined): Damage | undefined {
@@ -97,7 +101,7 @@ function emptyLog(
     tail: EMPTY_TAIL,
     segments: [],
     epochStarts: [],
-    recovery: { clean: isNew, scannedBytes: 0, tornBytes: 0 },
+    recovery: { clean: isNew, scannedBytes: 0, tornBytes: 0, ...(isNew ? {} : unsureOf(log)) },
     damage: damage ?? missing,
   };
 }

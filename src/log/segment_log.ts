@@ -133,7 +133,10 @@ export class SegmentLog implements Log {
       this.#segments.bytesBefore(segment) + place.position - startOf(segment).position,
     );
     this.#reader.cache.truncate(nextSeq);
+    const { syncs } = this.#log.context;
     try {
+      await syncs.syncSegments(this.id);
+      await syncs.forget(this.id);
       await this.#segmentWriter.truncate(segment, place);
     } catch (cause) {
       const failure = new StoreError("fenced", `log ${this.id} could not be truncated to ${nextSeq}`, { cause });
@@ -151,6 +154,7 @@ export class SegmentLog implements Log {
     await this.#writer.drain();
     await this.#segmentWriter.mark.idle();
     try {
+      if (!this.fence) await this.#log.context.syncs.syncSegments(this.id);
       if (!this.fence) await this.#markClean();
     } finally {
       const reason = closedError(this.id);

@@ -4,14 +4,18 @@ import type { Environment } from "../core/environment.ts";
 import type { Disk, DiskLock } from "./disk.ts";
 import { FilePool } from "./file_pool.ts";
 import { IndexCache } from "./index_cache.ts";
-import type { LogContext, StoreNotice } from "./log_context.ts";
+import type { LogContext } from "./log_context.ts";
+import type { StoreNotice } from "./store_notice.ts";
 import { checkLogId, isLogId } from "./log_id.ts";
 import { mendLog } from "./log_mender.ts";
 import type { Log, LogStore, MendOptions } from "./log_store.ts";
 import type { LogFiles } from "./segment.ts";
 import { logIdHash } from "./segment_format.ts";
 import { SegmentLog } from "./segment_log.ts";
+import { redo } from "./redo.ts";
 import { StoreError } from "./store_error.ts";
+import { UNSURE_NAME } from "./sync_blocks.ts";
+import { SyncJournal } from "./sync_journal.ts";
 import { CacheBudget } from "./tail_cache.ts";
 
 export interface SegmentStoreOptions {
@@ -29,6 +33,13 @@ export interface SegmentStoreOptions {
   readonly tailCachesBytesMax?: number;
   /** As much of a log must wait to be written while a sync of it is under way; less waits for the sync. Default 1 MiB. */
   readonly writeAheadBytesMin?: number;
+  /**
+   * As long as no more logs than this sync something small at a time, each syncs its own segment; else those that come share the
+   * fsync of a journal. Default 2; 0: they always do.
+   */
+  readonly directSyncsMax?: number;
+  /** Size of such a journal; then the segments are synced and another one is begun. Default 8 MiB. */
+  readonly journalBytesMax?: number;
   /** Open files at most, apart from those in use. Default 512. */
   readonly openFilesMax?: number;
   /** Told of what happens in the background and what recovery found. */
@@ -40,6 +51,7 @@ const LOCK_NAME = "millrace.lock";
 const REMOVED_SUFFIX = ".removed";
 /** Of a log that is put aside; a number follows. */
 const ASIDE_SUFFIX = ".aside-";
+const DIRECT_SYNCS_MAX = 2;
 /** Indexes of sealed segments in memory, about 50 KiB each. */
 const INDEXES_MAX = 64;
 
@@ -52,7 +64,9 @@ export async function openSegmentStore(options: SegmentStoreOptions): Promise<Lo
   await disk.makeDirectory(root);
   const lock = await disk.lock(`${root}/${LOCK_NAME}`);
   try {
-    const store = new SegmentStore(options, lock);
+    const { environment: { crc32 }, onNotice = () => {} } = options;
+    const isUnsure = await redo({ disk, root, crc32, onNotice });
+    const store = new SegmentStore(options, { lock, isUnsure });
     await store.clearRemoved();
     return store;
   } catch (error) {
@@ -64,23 +78,30 @@ export async function openSegmentStore(options: SegmentStoreOptions): Promise<Lo
 class SegmentStore implements LogStore {
   readonly kind = "segments";
   readonly durable = true;
-  readonly durability = "An entry is synced once fdatasync of the segment file that holds it has returned.";
+  readonly durability =
+    "An entry is synced once fdatasync of the segment file that holds it, or of a journal that has a copy of it, has returned.";
   readonly #context: LogContext;
   readonly #root: string;
   readonly #lock: DiskLock;
   /** Logs that are open, being opened, mended or removed. */
   readonly #logs = new Map<string, Promise<SegmentLog | undefined>>();
+  /** Logs that were open at some time. */
+  readonly #opened = new Set<string>();
   #closing: Promise<void> | undefined;
 
-  constructor(options: SegmentStoreOptions, lock: DiskLock) {
+  constructor(options: SegmentStoreOptions, { lock, isUnsure }: { lock: DiskLock; isUnsure: boolean }) {
     const { disk, root, environment, onNotice = () => {} } = options;
+    const { directSyncsMax = DIRECT_SYNCS_MAX, journalBytesMax = 8 * MIB } = options;
     this.#root = root;
     this.#lock = lock;
+    const files = new FilePool(disk, options.openFilesMax ?? 512);
     this.#context = {
       disk,
       environment,
       onNotice,
-      files: new FilePool(disk, options.openFilesMax ?? 512),
+      files,
+      syncs: new SyncJournal({ disk, root, environment, files, directSyncsMax, journalBytesMax, onNotice }),
+      isUnsure,
       indexes: new IndexCache(INDEXES_MAX),
       budget: new CacheBudget(options.tailCachesBytesMax ?? 64 * MIB),
       segmentBytesMax: options.segmentBytesMax ?? 64 * MIB,
@@ -96,7 +117,7 @@ class SegmentStore implements LogStore {
     if (this.#logs.has(id)) throw new TypeError(`log ${id} is open already`);
     const opening = this.#openLog(id);
     this.#logs.set(id, opening);
-    opening.catch(() => this.#logs.delete(id));
+    opening.then(() => this.#opened.add(id), () => this.#logs.delete(id));
     return await opening;
   }
 
@@ -110,6 +131,7 @@ class SegmentStore implements LogStore {
     this.#checkOpen();
     const open = this.#logs.get(id);
     await (await open?.catch(() => undefined))?.close();
+    await this.#context.syncs.forget(id);
     const removing = this.#removeLog(id);
     this.#logs.set(id, removing);
     try {
@@ -124,7 +146,8 @@ class SegmentStore implements LogStore {
     this.#checkOpen();
     const open = this.#logs.get(id);
     await (await open?.catch(() => undefined))?.close();
-    const { disk } = this.#context;
+    const { disk, syncs } = this.#context;
+    await syncs.forget(id);
     const names = new Set(await disk.list(this.#root));
     let number = 1;
     while (names.has(`${id}${ASIDE_SUFFIX}${number}`)) number++;
@@ -140,6 +163,9 @@ class SegmentStore implements LogStore {
     const log = await this.#logs.get(id)?.catch(() => undefined);
     const fromSeq = log?.damage?.seq ?? 1;
     await log?.close();
+    const { syncs } = this.#context;
+    await syncs.syncSegments(id);
+    await syncs.forget(id);
     const mending = mendLog(this.#filesOf(id), { ...options, fromSeq }).then(() => undefined);
     this.#logs.set(id, mending);
     try {
@@ -193,8 +219,20 @@ class SegmentStore implements LogStore {
   async #close(): Promise<void> {
     const closings = [...this.#logs.values()].map((opening) => opening.then((log) => log?.close()));
     const outcomes = await Promise.allSettled(closings);
+    await this.#context.syncs.close();
+    await this.#forgetUnsure();
     await this.#lock.release();
     for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+  }
+
+  /** Every log that may lack something was opened, and whoever did so was told. */
+  async #forgetUnsure(): Promise<void> {
+    const { disk, isUnsure } = this.#context;
+    if (!isUnsure) return;
+    const logs = (await disk.list(this.#root)).filter(isLogId);
+    if (!logs.every((id) => this.#opened.has(id))) return;
+    await disk.remove(`${this.#root}/${UNSURE_NAME}`);
+    await disk.syncDirectory(this.#root);
   }
 
   #checkOpen(): void {

@@ -57,8 +57,8 @@ export async function endBefore(log: Log): Promise<LogEnd> {
 }
 
 /** Whether the log certainly has all that was ever acked from it. */
-export function isSound({ damage, fence, recovery: { clean, tornBytes } }: Log): boolean {
-  return !damage && !fence && (clean || tornBytes === 0);
+export function isSound({ damage, fence, recovery: { clean, tornBytes, isUnsure = false } }: Log): boolean {
+  return !damage && !fence && (clean || (tornBytes === 0 && !isUnsure));
 }
 
 async function membershipsIn({ log, crc32 }: FirstRecordOptions): Promise<MembershipEntry[]> {

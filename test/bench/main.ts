@@ -1,7 +1,7 @@
 // `npm run bench -- main`: the numbers that Millrace promises, each beside its control. Single ones by name:
 //
 //   bun test/bench/main.ts [main | catchup-websocket | catchup-webtransport | append | memory | interference | failover |
-//     idle-channels ...] [--bytes 64MiB] [--rounds 3] [--json]
+//     idle-channels | many-channels ...] [--bytes 64MiB] [--rounds 3] [--json]
 //
 // `main` is all that a single node is measured by; what takes a cluster, and minutes, is run by its name only.
 //
@@ -16,10 +16,11 @@ import { catchupWebtransport } from "./catchup_webtransport.ts";
 import { failover } from "./failover.ts";
 import { idleChannels } from "./idle_channels.ts";
 import { interference } from "./interference.ts";
+import { manyChannels } from "./many_channels.ts";
 import { memory } from "./memory.ts";
 
 const MAIN: readonly Benchmark[] = [catchupWebsocket, catchupWebtransport, append, memory, interference];
-const BENCHMARKS: readonly Benchmark[] = [...MAIN, failover, idleChannels];
+const BENCHMARKS: readonly Benchmark[] = [...MAIN, failover, idleChannels, manyChannels];
 const UNITS: Readonly<Record<string, number>> = { "": 1, KiB: 1024, MiB: MIB, GiB: GIB };
 
 function bytesOf(text: string): number {

@@ -49,6 +49,9 @@ async function runSeed(seed: number): Promise<void> {
     segmentBytesMax: 20_000,
     tailCacheBytesMax: random.next() < 0.5 ? 0 : 5000,
     writeAheadBytesMin: random.next() < 0.5 ? 1 : 5000,
+    // Half of them put all that is small into journals, of one or few blocks each.
+    directSyncsMax: random.next() < 0.5 ? 0 : 2,
+    journalBytesMax: random.next() < 0.5 ? 1 : 20_000,
   };
   for (let round = 0; round < ROUNDS; round++) {
     let countdown = 1 + Math.floor(random.next() * 300);

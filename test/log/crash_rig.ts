@@ -1,7 +1,7 @@
 // A segment store on a memory disk that can be switched off and looked at.
 
 import { MemoryDisk } from "../../src/log/disk.memory.ts";
-import type { StoreNotice } from "../../src/log/log_context.ts";
+import type { StoreNotice } from "../../src/log/store_notice.ts";
 import type { Log, LogStore } from "../../src/log/log_store.ts";
 import { openSegmentStore, type SegmentStoreOptions } from "../../src/log/segment_store.ts";
 import { testEnvironment } from "./run_builder.ts";

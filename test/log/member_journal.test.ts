@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MemoryDisk } from "../../src/log/disk.memory.ts";
 import { NodeDisk } from "../../src/log/disk.node.ts";
-import type { StoreNotice } from "../../src/log/log_context.ts";
+import type { StoreNotice } from "../../src/log/store_notice.ts";
 import { openMemberStore } from "../../src/log/member_journal.ts";
 import { StoreError } from "../../src/log/store_error.ts";
 import { diskWith, epochsOf, LARGE, openJournal, PATH, SECTOR_BYTES } from "./member_journal_rig.ts";

@@ -2,7 +2,7 @@
 
 import type { MemberRecord } from "../../src/core/replica_set.ts";
 import { MemoryDisk } from "../../src/log/disk.memory.ts";
-import type { StoreNotice } from "../../src/log/log_context.ts";
+import type { StoreNotice } from "../../src/log/store_notice.ts";
 import { openMemberStore } from "../../src/log/member_journal.ts";
 import type { MemberStore } from "../../src/log/member_store.ts";
 import { memberRecord } from "../suites/member_store_suite.ts";

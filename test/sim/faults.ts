@@ -238,16 +238,17 @@ export class Faults {
     const node = this.#victim();
     if (!node) return;
     const { disk } = node;
-    const isJournal = random.chance(0.15);
+    const isJournal = random.chance(0.25);
     const channel = random.pick(plan.channels);
+    const journal = random.pick([JOURNAL_PATH, `${ROOT}/sync-`]);
     const paths = isJournal
-      ? disk.paths().filter((path) => path.startsWith(JOURNAL_PATH))
+      ? disk.paths().filter((path) => path.startsWith(journal))
       : disk.paths().filter((path) => path.startsWith(`${ROOT}/${channel.id}/`) && !path.endsWith("/"));
     const what = damage(disk, paths, { kind, random });
     if (what === undefined) return;
     node.injure();
     trace(`${node.id} damage: ${kind} ${what}`);
-    count(`${kind}${isJournal ? " in the journal" : ""}`);
+    count(`${kind}${isJournal ? " in a journal" : ""}`);
   }
 
   #wipe(): void {

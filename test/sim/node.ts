@@ -320,7 +320,7 @@ export class SimNode implements NetworkHost {
       trace(`${this.id} notice ${notice.kind} ${notice.log}: ${notice.message}`);
       count(`notice ${notice.kind}`);
     };
-    const { segmentBytesMax, tailCacheBytesMax, writeAheadBytesMin } = shape;
+    const { segmentBytesMax, tailCacheBytesMax, writeAheadBytesMin, directSyncsMax, journalBytesMax } = shape;
     life.store = await openSegmentStore({
       disk,
       root: ROOT,
@@ -328,6 +328,8 @@ export class SimNode implements NetworkHost {
       segmentBytesMax,
       tailCacheBytesMax,
       writeAheadBytesMin,
+      directSyncsMax,
+      journalBytesMax,
       entryBytesMax: ENTRY_BYTES_MAX,
       onNotice,
     });

@@ -86,6 +86,8 @@ export function planOf(random: SimRandom): Plan {
       segmentBytesMax: random.pick([2_000, 8_000, 64_000]),
       tailCacheBytesMax: random.pick([0, 2_000, 64_000]),
       writeAheadBytesMin: random.pick([200, 4_000, 1 << 20]),
+      directSyncsMax: random.pick([0, 0, 1, 2]),
+      journalBytesMax: random.pick([1, 10_000, 1 << 20]),
       creditBytes: random.pick([2_000, 16_000, 256_000]),
     },
     network: networkOf(random),

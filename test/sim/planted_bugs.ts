@@ -30,14 +30,14 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "sync-not-awaited",
     path: "src/log/log_writer.ts",
-    text: "await this.#log.context.files.use(segment.path, (file) => syncOrFence(file, segment.path));",
+    text: "syncedIn = await this.#log.context.syncs.sync(this.#pieceOf(segment, batch));",
     replacement:
-      "void this.#log.context.files.use(segment.path, (file) => syncOrFence(file, segment.path)).catch(() => {});",
+      'syncedIn = "segment"; void this.#log.context.syncs.sync(this.#pieceOf(segment, batch)).catch(() => {});',
     breaks: "the log calls synced what is still being synced",
   },
   {
     name: "failed-fsync-tried-again",
-    path: "src/log/log_writer.ts",
+    path: "src/log/fencing_sync.ts",
     text: "    await file.sync();\n  } catch (cause) {",
     replacement: "    await file.sync().catch(() => file.sync());\n  } catch (cause) {",
     breaks: "a failed fsync is tried again, and the pages that it has dropped count as synced",
@@ -225,5 +225,26 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     text: "return !this.member || this.isAlone || await this.#options.isStillFollowed?.(this) !== false;",
     replacement: "return this.#options.isStillFollowed !== undefined;",
     breaks: "a leader that was deposed and does not know refuses for good who is ahead of it",
+  },
+  {
+    name: "journal-not-synced",
+    path: "src/log/sync_journal.ts",
+    text: "await file.write(journal.end, [block]);\n      await file.sync();",
+    replacement: "await file.write(journal.end, [block]);",
+    breaks: "what only a journal has counts as synced before the journal is",
+  },
+  {
+    name: "journal-removed-too-early",
+    path: "src/log/sync_journal.ts",
+    text: "await this.#syncAll();\n      await this.#remove([journal]);",
+    replacement: "await this.#remove([journal]);",
+    breaks: "a full journal is removed before the segments are synced",
+  },
+  {
+    name: "journal-not-written-again",
+    path: "src/log/redo.ts",
+    text: "for (const { position, parts } of own) await file.write(position, parts);",
+    replacement: "",
+    breaks: "what a crash took from a segment is not written again from the journal",
   },
 ];

@@ -62,7 +62,7 @@ const HAPPENINGS = [
   "write error",
   "fsync error",
   "flipped bits",
-  "flipped bits in the journal",
+  "flipped bits in a journal",
   "lost write",
   "misdirected write",
   "wipe",

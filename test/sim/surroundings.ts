@@ -17,6 +17,8 @@ export interface NodeShape {
   readonly segmentBytesMax: number;
   readonly tailCacheBytesMax: number;
   readonly writeAheadBytesMin: number;
+  readonly directSyncsMax: number;
+  readonly journalBytesMax: number;
   readonly creditBytes: number;
 }
 
