@@ -155,10 +155,11 @@ export class Election {
     const isOf = campaign?.isPreVote === isPreVote && (!isGranted || epoch === campaign.epoch);
     if (isInquiry && !campaign) return;
     if (!campaign || !isOf) return context.drop("old-epoch", from, message.type);
+    const isWider = isGranted && everyone.some((id) => !context.everyone.includes(id) && !campaign.wanted.includes(id));
     if (isGranted) campaign.grant(from, isDoubtful, everyone);
     else campaign.refuse(from);
     this.#count(campaign);
-    if (campaign === this.#campaign && everyone.some((id) => !campaign.hasAnswered(id))) this.ask();
+    if (isWider && campaign === this.#campaign) this.ask();
   }
 
   /** Whether `id`, which this node does not know as a member, is asked since a voter says that it is one. */

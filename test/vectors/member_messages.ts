@@ -25,18 +25,6 @@ export const MEMBER_MESSAGE_VECTORS: readonly MessageVector[] = [
       epoch: 3,
       isPreVote: false,
       isGranted: true,
-      isDoubtful: false,
-      everyone: [],
-    },
-    hex: "0a00000014" + PLACE + "02" + "00",
-  },
-  {
-    message: {
-      type: "voteReply",
-      channel: "01",
-      epoch: 3,
-      isPreVote: false,
-      isGranted: true,
       isDoubtful: true,
       everyone: ["n1", "n2"],
     },
