@@ -109,6 +109,11 @@ export class Channel implements FedChannel {
     return voters.length === 1 && voters[0] === this.#options.nodeId;
   }
 
+  /** Whether other nodes keep the log as well. */
+  get hasCopies(): boolean {
+    return (this.member?.membership.voters.length ?? 1) > 1;
+  }
+
   /** Whether others may know of entries that are committed and not known to be that here. */
   get isBehind(): boolean {
     const { member } = this;

@@ -22,6 +22,8 @@ export interface FedChannel {
   readonly commit: Watermark;
   /** More may be committed elsewhere than is known here: whoever is ahead of this copy is to come again. */
   readonly isBehind?: boolean;
+  /** Others have copies of the log: what is damaged here is soon what it was. */
+  readonly hasCopies?: boolean;
   /** Whether a majority confirms, asked now, that nothing is committed elsewhere that is not known here. Default: yes. */
   isStillFollowed?(): Promise<boolean>;
   /** Aborted when the channel goes away (deleted, node closing); the reason is for people. */
@@ -255,7 +257,8 @@ export class Feeder {
 
   #nackFor(error: unknown): void {
     const detail = error instanceof Error ? error.message : String(error);
-    if (error instanceof StoreError && error.code === "damaged") this.#nack("damaged", detail);
+    const isDamaged = error instanceof StoreError && error.code === "damaged";
+    if (isDamaged) this.#nack(this.channel.hasCopies ? "backpressure" : "damaged", detail);
     else if (error instanceof StoreError && error.code === "out-of-range") this.#nackOutside(detail);
     else this.#nack("channel-closed", detail);
   }

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { StoreError } from "../../src/log/store_error.ts";
 import { until } from "../net/wait.ts";
 import { bareClient, caughtUp, hello, Rig } from "./rig.ts";
 
@@ -63,6 +64,26 @@ describe("A feeder", () => {
     await until(() => rig.events.some(({ kind }) => kind === "waiting"), "the news");
     await caughtUp(fed, channel);
     expect(rig.events.some(({ kind }) => kind === "failed")).toBe(false);
+  });
+
+  test("lets replicas come again where damage is repaired from copies of others, and gives them up where there are none", async () => {
+    const channel = await rig.channel("a");
+    await channel.append(5);
+    const damage = new StoreError("damaged", "entry 1 cannot be read");
+    channel.log.cursor = () => {
+      throw damage;
+    };
+    const answerTo = async (hasCopies: boolean) => {
+      Object.assign(channel, { hasCopies });
+      const { say, told } = bareClient(rig);
+      say(hello);
+      const place = { channel: "a", incarnation: "I-a", from: 1, lastEpoch: 0 };
+      say({ type: "syncRequest", requestId: 5, subscription: 1, ...place, creditLimit: 1_000, class: "foreground" });
+      await until(() => told.some(({ type }) => type === "syncNack"), "a refusal");
+      return told.find(({ type }) => type === "syncNack");
+    };
+    expect(await answerTo(true)).toMatchObject({ code: "backpressure", detail: damage.message });
+    expect(await answerTo(false)).toMatchObject({ code: "damaged", detail: damage.message });
   });
 
   test("tells replicas without credit too when the channel goes away", async () => {
