@@ -4,7 +4,7 @@ import { SECTOR_BYTES } from "../../src/log/memory_file.ts";
 import type { MemoryDisk } from "../../src/log/disk.memory.ts";
 import type { SimRandom } from "./random.ts";
 
-/** `lost end`: up to three of the last sectors were never written. */
+/** `lost end`: some of the last sectors were never written, three or forty at most. */
 export type DamageKind = "flipped bits" | "lost write" | "misdirected write" | "lost end";
 
 /** Damages one of the `paths`; answers what was done, or undefined where there is nothing to damage. */
@@ -24,7 +24,7 @@ export function damage(
     return `${path} at ${at.join()}`;
   }
   if (kind === "lost end") {
-    const from = Math.max(0, (Math.ceil(size / SECTOR_BYTES) - random.whole(1, 3)) * SECTOR_BYTES);
+    const from = Math.max(0, (Math.ceil(size / SECTOR_BYTES) - random.whole(1, random.pick([3, 40]))) * SECTOR_BYTES);
     overwrite(disk, { path, from, bytes: new Uint8Array(size - from) });
     return `${path} from ${from} on`;
   }

@@ -37,14 +37,29 @@ export function unluckyLoss(around: FaultSurroundings, { channel, leader, victim
     if (random.chance(0.5)) victim.wipe();
     else loseEnd(around, { channel, victim });
     trace(`${victim.id} has an unlucky loss, ${lagging.join()} lag`);
+    // At times it takes long to catch up.
+    const slow = random.chance(0.5) ? network.slowDown([5, random.pick([20, 60])]) : undefined;
     time.after(random.between(1, 20), () => victim.boot());
-    // Not before the victim is back, and at times not before it has begun to catch up.
-    time.after(random.between(20, 500), () => {
+    // Not before the victim is back, and at times just when it takes itself to be sound: then all hangs on what it has.
+    const abandon = () => {
       network.healAll();
       cut([leader.id]);
-    });
+    };
+    if (random.chance(0.5)) time.after(random.between(20, 500), abandon);
+    else time.after(20, () => whenSound(time, { channel, victim }, { withinMs: 800, task: abandon }));
+    time.after(random.between(500, 1_000), () => slow?.end());
     time.after(random.between(1_200, 3_000), () => network.healAll());
   });
+}
+
+/** Calls `task` as soon as the victim does not doubt itself any more, or time is over. */
+function whenSound(
+  time: FaultSurroundings["time"],
+  { channel, victim }: Pick<Roles, "channel" | "victim">,
+  { withinMs, task }: { withinMs: number; task: () => void },
+): void {
+  if (withinMs <= 0 || victim.member(channel.id)?.isDoubtful === false) return task();
+  time.after(1, () => whenSound(time, { channel, victim }, { withinMs: withinMs - 1, task }));
 }
 
 /**

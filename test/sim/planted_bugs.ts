@@ -158,16 +158,9 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "torn-tail-without-doubt",
     path: "src/stream/member_record.ts",
-    text: "return !damage && !fence && (clean || tornBytes === 0);",
-    replacement: "return !damage && !fence;",
+    text: "(clean || (tornBytes === 0 && !isUnsure))",
+    replacement: "(clean || !isUnsure || tornBytes === 0)",
     breaks: "a node that has cut the end of its log does not doubt it",
-  },
-  {
-    name: "doubt-ends-too-early",
-    path: "src/core/following.ts",
-    text: "if (context.syncedSeq >= this.#leaderCommit) context.endDoubt(this.#leaderCommit);",
-    replacement: "context.endDoubt(context.commit);",
-    breaks: "a doubt ends before all that is committed is here",
   },
   {
     name: "checksum-not-checked",

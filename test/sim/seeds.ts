@@ -91,7 +91,6 @@ const HAPPENINGS = [
   "browser replica begins in the middle",
   "browser replica has to wait",
   "browser replica turns to a deposed leader",
-  "browser replica is told of damage",
   "browser replica is fed",
   "browser replica is fed under faults",
   "reset of a browser's session",
