@@ -190,6 +190,7 @@ class SegmentStore implements LogStore {
     const { disk } = this.#context;
     // Making a directory syncs its parent, which ten thousand logs that exist can do without.
     if ((await disk.list(directory)).length === 0) await disk.makeDirectory(directory);
+    this.#context.syncs.reopened(id);
     return await SegmentLog.open(this.#filesOf(id), () => this.#logs.delete(id));
   }
 

@@ -73,8 +73,6 @@ interface Unsynced {
   readonly log: string;
   /** Changes with each piece. */
   readonly version: number;
-  /** Why no sync of it means anything any more: after one that failed the system may call a lost page clean. */
-  readonly failure: StoreError | undefined;
   readonly onLost: (failure: StoreError) => void;
 }
 
@@ -82,6 +80,10 @@ export class SyncJournal {
   readonly #options: SyncJournalOptions;
   readonly #blocks: BlockCodec<SyncItem>;
   readonly #unsynced = new Map<string, Unsynced>();
+  /** Syncs of segments that are under way, by path. Never rejected. */
+  readonly #syncing = new Map<string, Promise<void>>();
+  /** Why no sync of a segment means anything any more: after one that failed the system may call a lost page clean. */
+  readonly #failures = new Map<string, StoreError>();
   #version = 0;
   #directSyncs = 0;
   #waiting: Waiting[] = [];
@@ -126,6 +128,7 @@ export class SyncJournal {
    */
   async forget(log: string): Promise<void> {
     for (const [path, unsynced] of [...this.#unsynced]) if (unsynced.log === log) this.#unsynced.delete(path);
+    this.reopened(log);
     const isKnown = this.#current?.logs.has(log) || this.#older?.logs.has(log);
     if (!isKnown) return;
     try {
@@ -135,6 +138,13 @@ export class SyncJournal {
     }
     this.#current?.logs.delete(log);
     this.#older?.logs.delete(log);
+  }
+
+  /** `log` is opened anew, which writes again what may be lost of it, but for what a journal has still. */
+  reopened(log: string): void {
+    for (const path of [...this.#failures.keys()]) {
+      if (path.startsWith(`${this.#options.root}/${log}/`) && !this.#unsynced.has(path)) this.#failures.delete(path);
+    }
   }
 
   /** Syncs all segments and removes the journals; what cannot be synced is left for the next opening. */
@@ -157,17 +167,23 @@ export class SyncJournal {
 
   /** @throws StoreError `fenced`, and then each time. */
   async #syncSegment(path: string): Promise<void> {
-    const before = this.#unsynced.get(path);
-    if (before?.failure) throw before.failure;
+    // Of two syncs of a file at the same time one alone would hear of a failure.
+    for (let other = this.#syncing.get(path); other; other = this.#syncing.get(path)) await other;
+    const failure = this.#failures.get(path);
+    if (failure) throw failure;
+    const version = this.#unsynced.get(path)?.version;
+    const syncing = this.#options.files.use(path, (file) => syncOrFence(file, path));
+    this.#syncing.set(path, syncing.catch(() => {}));
     try {
-      await this.#options.files.use(path, (file) => syncOrFence(file, path));
+      await syncing;
     } catch (error) {
-      const unsynced = this.#unsynced.get(path);
-      if (unsynced && error instanceof StoreError) this.#unsynced.set(path, { ...unsynced, failure: error });
+      if (error instanceof StoreError && error.code === "fenced") this.#failures.set(path, error);
       throw error;
+    } finally {
+      this.#syncing.delete(path);
     }
     // A piece that was journaled meanwhile may have been written after the sync began.
-    if (this.#unsynced.get(path)?.version === before?.version) this.#unsynced.delete(path);
+    if (this.#unsynced.get(path)?.version === version) this.#unsynced.delete(path);
   }
 
   #put(item: SyncItem, piece: SyncPiece | undefined): Promise<SyncedIn> {
@@ -224,8 +240,7 @@ export class SyncJournal {
 
   #journaled(journal: JournalFile, { log, path, onLost }: SyncPiece): void {
     journal.logs.add(log);
-    const failure = this.#unsynced.get(path)?.failure;
-    this.#unsynced.set(path, { log, version: ++this.#version, failure, onLost });
+    this.#unsynced.set(path, { log, version: ++this.#version, onLost });
   }
 
   async #syncEach(batch: readonly Waiting[]): Promise<void> {
@@ -289,6 +304,8 @@ export class SyncJournal {
     const syncer = async () => {
       for (let path = paths.shift(); path !== undefined; path = paths.shift()) {
         await this.#syncSegment(path).catch((error) => {
+          // The file of a log that was removed meanwhile is gone.
+          if (!this.#unsynced.has(path!) && !this.#failures.has(path!)) return;
           failures.push(error);
           if (error instanceof StoreError) this.#unsynced.get(path!)?.onLost(error);
         });

@@ -136,6 +136,48 @@ describe("what was cut from a log", () => {
   });
 });
 
+describe("a journal that is full", () => {
+  test("goes also where a log is removed while the segments are synced", async () => {
+    const { disk, logs, store, notices } = await open(undefined, { journalBytesMax: 1 });
+    await appendToAll(logs);
+    const held = Promise.withResolvers<void>();
+    let isHolding = false;
+    disk.before = (operation, path) => {
+      if (operation !== "sync" || !path.endsWith(".seg")) return;
+      isHolding = true;
+      return held.promise;
+    };
+    await appendToAll(logs, 1);
+    await eventually("segments are being synced", () => Promise.resolve(isHolding));
+    const removing = store.remove("b");
+    held.resolve();
+    await removing;
+    await appendToAll([logs[0]!, logs[2]!], 1);
+    await eventually("one journal", () => Promise.resolve(journalsOf(disk).length === 1));
+    expect([notices, logs[0]!.fence, logs[2]!.fence]).toEqual([[], undefined, undefined]);
+    await store.close();
+    expect(journalsOf(disk)).toEqual([]);
+  });
+
+  test("never has two syncs of a segment at the same time, of which one alone would hear of a failure", async () => {
+    const { disk, logs } = await open(undefined, { journalBytesMax: 1 });
+    const running = new Map<string, number>();
+    let most = 0;
+    disk.before = async (operation, path) => {
+      if (operation !== "sync" || !path.endsWith(".seg")) return;
+      running.set(path, (running.get(path) ?? 0) + 1);
+      most = Math.max(most, running.get(path)!);
+      for (let turn = 0; turn < 20; turn++) await null;
+      running.set(path, running.get(path)! - 1);
+    };
+    for (let round = 0; round < 30; round++) {
+      await appendToAll(logs, 1);
+      await Promise.all(logs.map((log) => appendSynced(log, { count: 20, payloadBytes: 5_000 })));
+    }
+    expect(most).toBe(1);
+  });
+});
+
 describe("a disk that fails", () => {
   test("to sync the journal: each log syncs its own segment from then on", async () => {
     const { disk, logs, notices } = await open();
