@@ -220,9 +220,12 @@ class SegmentStore implements LogStore {
   async #close(): Promise<void> {
     const closings = [...this.#logs.values()].map((opening) => opening.then((log) => log?.close()));
     const outcomes = await Promise.allSettled(closings);
-    await this.#context.syncs.close();
-    await this.#forgetUnsure();
-    await this.#lock.release();
+    try {
+      await this.#context.syncs.close();
+      await this.#forgetUnsure();
+    } finally {
+      await this.#lock.release();
+    }
     for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
   }
 

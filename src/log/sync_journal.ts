@@ -64,7 +64,7 @@ interface JournalFile {
   readonly nonce: number;
   end: number;
   nextIndex: number;
-  /** Logs that it has pieces of which count. */
+  /** Logs that it has pieces of which count, or may have. */
   readonly logs: Set<string>;
 }
 
@@ -223,12 +223,14 @@ export class SyncJournal {
       if (!journal) return false;
       const { file, nonce, nextIndex: index } = journal;
       const block = this.#blocks.encodeBlock(batch.map(({ item }) => item), { nonce, index });
+      // A block that cannot be written may be found whole all the same.
+      for (const { piece } of batch) if (piece) journal.logs.add(piece.log);
       await file.write(journal.end, [block]);
       await file.sync();
       journal.end += block.byteLength;
       journal.nextIndex++;
       for (const { piece, done } of batch) {
-        if (piece) this.#journaled(journal, piece);
+        if (piece) this.#journaled(piece);
         done.resolve("journal");
       }
       return true;
@@ -238,8 +240,7 @@ export class SyncJournal {
     }
   }
 
-  #journaled(journal: JournalFile, { log, path, onLost }: SyncPiece): void {
-    journal.logs.add(log);
+  #journaled({ log, path, onLost }: SyncPiece): void {
     this.#unsynced.set(path, { log, version: ++this.#version, onLost });
   }
 

@@ -191,6 +191,34 @@ describe("a disk that fails", () => {
     for (const log of again.logs) expect(await seqsOf(log)).toEqual(range(1, 9));
   });
 
+  test("to sync the journal: what was in it then is not written again after a cut either", async () => {
+    const { disk, logs } = await open();
+    await appendToAll(logs.slice(1));
+    // Too much for the journal, so that nothing of it is there yet.
+    await appendSynced(logs[0]!, { count: 20, payloadBytes: 5_000 });
+    disk.failNext("sync");
+    await appendSynced(logs[0]!, { count: 10 });
+    await logs[0]!.truncate(24);
+    // The block that could not be synced reached the disk all the same: the process is killed, and the system lives on.
+    const again = await open(disk.kill());
+    expect(await seqsOf(again.logs[0]!)).toEqual(range(1, 23));
+    expect(again.logs[0]!.recovery.tornBytes).toBe(0);
+  });
+
+  test("that keeps what the journal says of a loss lets go of the store all the same", async () => {
+    const { disk, logs } = await open();
+    await appendToAll(logs);
+    const left = disk.kill();
+    left.contentOf(journalsOf(left)[0]!).flipBit(600, 3);
+    const { store } = await open(left);
+    left.before = (operation, path) => {
+      if (operation === "remove" && path === UNSURE) throw new StoreError("failed", "EIO");
+    };
+    expect(await codeOf(() => store.close())).toBe("failed");
+    left.before = () => {};
+    await (await open(left)).store.close();
+  });
+
   test("to sync the journal: a cut waits until there is none", async () => {
     const { disk, logs } = await open();
     await appendToAll(logs, 5);
