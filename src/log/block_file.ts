@@ -2,7 +2,7 @@
 // as they are: a header and blocks of items. Pure: what is read and written is up to the journals.
 
 import type { Crc32 } from "../core/environment.ts";
-import { concatBytes, viewOf } from "../lib/bytes.ts";
+import { byteLengthOf, viewOf } from "../lib/bytes.ts";
 import { FieldReader, FieldWriter } from "../wire/fields.ts";
 import { ProtocolError } from "../wire/protocol_error.ts";
 import { decodeRecord, encodeRecord } from "./record.ts";
@@ -81,16 +81,19 @@ export class BlockCodec<Item> {
     const parts: Uint8Array[] = [];
     for (const item of items) {
       const encoded = this.#format.encode(item);
-      const byteLength = encoded.parts.reduce((sum, part) => sum + part.byteLength, 0);
-      parts.push(new FieldWriter(5).u8(encoded.kind).u32(byteLength).finish(), ...encoded.parts);
+      parts.push(new FieldWriter(5).u8(encoded.kind).u32(byteLengthOf(encoded.parts)).finish(), ...encoded.parts);
     }
     parts.push(Uint8Array.of(END_MARK));
-    const body = concatBytes(parts);
-    const block = new Uint8Array(paddedBytes(BLOCK_HEADER_BYTES + body.byteLength));
+    const bodyBytes = byteLengthOf(parts);
+    const block = new Uint8Array(paddedBytes(BLOCK_HEADER_BYTES + bodyBytes));
+    let at = BLOCK_HEADER_BYTES;
+    for (const part of parts) {
+      block.set(part, at);
+      at += part.byteLength;
+    }
+    const bodyCrc = this.#crc32(block.subarray(BLOCK_HEADER_BYTES, at));
     const header = new FieldWriter(BLOCK_HEADER_BYTES).u32(this.#format.blockMagic).u32(nonce).u32(index);
-    header.u32(body.byteLength).u32(this.#crc32(body)).u32(0);
-    block.set(header.finish());
-    block.set(body, BLOCK_HEADER_BYTES);
+    block.set(header.u32(bodyBytes).u32(bodyCrc).u32(0).finish());
     const crc = this.#crc32(block.subarray(0, BLOCK_HEADER_BYTES - 4));
     viewOf(block).setUint32(BLOCK_HEADER_BYTES - 4, crc, true);
     return block;

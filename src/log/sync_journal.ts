@@ -9,6 +9,7 @@ import type { Environment } from "../core/environment.ts";
 import type { Seq } from "../core/position.ts";
 import { viewOf } from "../lib/bytes.ts";
 import { type Deferred, deferred } from "../lib/deferred.ts";
+import { messageOf } from "../lib/message_of.ts";
 import type { BlockCodec } from "./block_file.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 import { syncOrFence } from "./fencing_sync.ts";
@@ -344,8 +345,4 @@ export class SyncJournal {
   #notice(message: string): void {
     this.#options.onNotice({ kind: "journal", log: "sync-journal", message });
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -3,6 +3,7 @@
 
 import type { Environment } from "../core/environment.ts";
 import { type Deferred, deferred } from "../lib/deferred.ts";
+import { messageOf } from "../lib/message_of.ts";
 import { Lane, type Session } from "../net/session.ts";
 import { TransportError } from "../net/transport_error.ts";
 import { MessageDecoder } from "../wire/message_decoder.ts";
@@ -195,7 +196,7 @@ export class Messenger {
       value = command.codec.decode(message.payload);
     } catch (error) {
       counts.badPayload++;
-      return this.#fail(message, "bad-payload", textOf(error));
+      return this.#fail(message, "bad-payload", messageOf(error));
     }
     try {
       const reply = await handler(value, { from: peerId, signal: this.#ending.signal });
@@ -205,7 +206,7 @@ export class Messenger {
       if (this.#ending.signal.aborted) return;
       counts.handlerFailed++;
       onError(error);
-      this.#fail(message, "handler-failed", textOf(error));
+      this.#fail(message, "handler-failed", messageOf(error));
     }
   }
 
@@ -233,8 +234,4 @@ function resultOf({ kind, command, payload }: PeerMessage): Uint8Array {
 
 function tooLong(byteLength: number): RangeError {
   return new RangeError(`a message of ${byteLength} bytes, allowed are ${PEER_PAYLOAD_BYTES_MAX}`);
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -3,6 +3,7 @@
 import { ulid } from "ulid";
 import type { Environment } from "../core/environment.ts";
 import { isSystemChannel } from "../core/channel_name.ts";
+import { messageOf } from "../lib/message_of.ts";
 import type { LogStore } from "../log/log_store.ts";
 import type { Mesh } from "../peer/mesh.ts";
 import type { ChannelStatus } from "../schema/api.ts";
@@ -21,7 +22,7 @@ import { fetchEntries, handleEntriesQuestions } from "./entries_question.ts";
 import { Forwarding } from "./forwarding.ts";
 import { handleFollowingQuestions, isStillFollowed } from "./following_question.ts";
 import { awaitLeader, handleLeadingQuestions } from "./leading_question.ts";
-import { LocalChannels, messageOf, type TakeUp } from "./local_channels.ts";
+import { LocalChannels, type TakeUp } from "./local_channels.ts";
 import { Refusal } from "./refusal.ts";
 import { lostStatus, remoteStatus } from "./remote_status.ts";
 import type { Replication } from "./replication.ts";

@@ -2,6 +2,7 @@
 
 import type { Crc32 } from "../core/environment.ts";
 import { concatBytes, utf8, viewOf } from "../lib/bytes.ts";
+import { messageOf } from "../lib/message_of.ts";
 import type { Codec } from "../peer/command.ts";
 import { Command, jsonCodec } from "../peer/command.ts";
 import type { Mesh } from "../peer/mesh.ts";
@@ -10,7 +11,6 @@ import { forwardedAnswer, type ForwardedHead, forwardedHead, outcome } from "../
 import { PEER_PAYLOAD_BYTES_MAX } from "../wire/peer_messages.ts";
 import { checkAppend, sealFrames } from "../wire/stamp_run.ts";
 import type { AppendAnswer, AppendRequest, Channel } from "./channel.ts";
-import { messageOf } from "./local_channels.ts";
 import { isUnsent, type Outcome, outcomeOf, valueOf } from "./outcome.ts";
 import { Refusal } from "./refusal.ts";
 

@@ -3,6 +3,7 @@
 
 import { sleep } from "../core/environment.ts";
 import type { MemberEvent, MemberRecord } from "../core/replica_set.ts";
+import { messageOf } from "../lib/message_of.ts";
 import { Turns } from "../lib/turns.ts";
 import type { Log } from "../log/log_store.ts";
 import type { MemberStore } from "../log/member_store.ts";
@@ -284,10 +285,6 @@ export class LocalChannels {
       onNotice(`channel ${name}: ${recovery.tornBytes} bytes of an unfinished write were cut from its end`);
     }
   }
-}
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 async function inTurns<Item>(items: readonly Item[], task: (item: Item) => Promise<unknown>): Promise<void> {

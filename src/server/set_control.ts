@@ -3,6 +3,7 @@
 import { type Environment, sleep } from "../core/environment.ts";
 import type { Membership } from "../core/replica_set.ts";
 import { isSystemChannel } from "../core/channel_name.ts";
+import { messageOf } from "../lib/message_of.ts";
 import { Command, jsonCodec } from "../peer/command.ts";
 import type { Mesh } from "../peer/mesh.ts";
 import { isOfPeer } from "../peer/peer_error.ts";
@@ -18,7 +19,6 @@ import type { Member } from "../stream/member.ts";
 import { MemberError } from "../stream/member_error.ts";
 import type { Channel } from "./channel.ts";
 import type { Channels } from "./channels.ts";
-import { messageOf } from "./local_channels.ts";
 import { isUnsent, type Outcome, outcomeOf, valueOf } from "./outcome.ts";
 import { Refusal } from "./refusal.ts";
 

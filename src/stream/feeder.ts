@@ -5,6 +5,7 @@ import { type FedLog, type FeederEffect, type FeederInput, FeederMachine } from 
 import type { Seq } from "../core/position.ts";
 import { Watermark } from "../lib/watermark.ts";
 import { viewOf } from "../lib/bytes.ts";
+import { messageOf } from "../lib/message_of.ts";
 import type { Log, LogSlice } from "../log/log_store.ts";
 import { StoreError } from "../log/store_error.ts";
 import { frameSeqAt } from "../wire/frame.ts";
@@ -256,7 +257,7 @@ export class Feeder {
   }
 
   #nackFor(error: unknown): void {
-    const detail = error instanceof Error ? error.message : String(error);
+    const detail = messageOf(error);
     const isDamaged = error instanceof StoreError && error.code === "damaged";
     if (isDamaged) this.#nack(this.channel.hasCopies ? "backpressure" : "damaged", detail);
     else if (error instanceof StoreError && error.code === "out-of-range") this.#nackOutside(detail);

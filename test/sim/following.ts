@@ -1,7 +1,7 @@
 // "Do you still follow me?", asked over the simulated network: what server/following_question.ts asks over the mesh.
 
-import { hasMajority } from "../../src/core/membership.ts";
 import type { Channel } from "../../src/server/channel.ts";
+import { isFollowedByMajority, isFollowing } from "../../src/stream/still_followed.ts";
 import type { Network } from "./network.ts";
 import type { SimNode } from "./node.ts";
 import type { SimRandom } from "./random.ts";
@@ -18,23 +18,23 @@ export interface FollowingSurroundings {
 }
 
 /** Whether a majority of the voters, `node` among them, follows `node` in its epoch after this is asked. */
-export async function isStillFollowed(
+export function isStillFollowed(
   around: FollowingSurroundings,
   node: SimNode,
   { incarnation, member }: Channel,
 ): Promise<boolean> {
-  if (member?.role !== "leader") return false;
-  const { epoch, membership } = member;
-  const followers = new Set([node.id]);
-  const others = around.nodes.filter(({ id }) => id !== node.id && membership.voters.includes(id));
-  await Promise.all(others.map(async (other) => {
-    const isFollowing = () => {
-      const { epoch: present, leader } = other.member(incarnation) ?? {};
-      return present === epoch && leader === node.id;
-    };
-    if (await ask(around, { from: node, to: other, isFollowing })) followers.add(other.id);
-  }));
-  return member.role === "leader" && member.epoch === epoch && hasMajority(membership, (id) => followers.has(id));
+  const nodeId = node.id;
+  return isFollowedByMajority(member, {
+    nodeId,
+    ask: (id, epoch) => {
+      const to = around.nodes.find((other) => other.id === id)!;
+      return ask(around, {
+        from: node,
+        to,
+        isFollowing: () => isFollowing(to.member(incarnation), { leader: nodeId, epoch }),
+      });
+    },
+  });
 }
 
 interface Question {

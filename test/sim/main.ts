@@ -8,7 +8,8 @@
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { runPlanted } from "./planted.ts";
-import { guarded, hashOf, missingIn, runSeeds, runSeedsIn, type Summary } from "./seeds.ts";
+import { missingIn } from "./happenings.ts";
+import { guarded, hashOf, runSeeds, runSeedsIn, type Summary } from "./seeds.ts";
 import { runSeed } from "./world.ts";
 
 const TRACE_LINES = 60;
