@@ -2,6 +2,7 @@
 // step waits for the end of a stream; no empty chunk is written; every promise of the transport has a handler from the start.
 
 import type { Environment } from "../core/environment.ts";
+import { messageOf } from "../lib/message_of.ts";
 import { ProtocolError } from "../wire/protocol_error.ts";
 import { decodeCloseReason, encodeCloseReason, SESSION_CLOSE_CODE } from "./close_reason.ts";
 import type { Datagrams, LaneBytes, LaneStream, Session, SessionEnd, SessionLimits, TransportName } from "./session.ts";
@@ -200,7 +201,7 @@ export class StreamedSession implements Session {
 
   #laneBroken(error: unknown): void {
     if (this.#life.end) return;
-    const reason = `a lane broke: ${error instanceof Error ? error.message : String(error)}`;
+    const reason = `a lane broke: ${messageOf(error)}`;
     this.#life.schedule(BROKEN_LANE_GRACE_MS, () => this.#fail({ code: "lost", reason, by: "transport" }));
   }
 
@@ -252,7 +253,7 @@ async function readPreface(source: ReadableStreamDefaultReader<Uint8Array>) {
 /** A connection that polices its peer fails with what the peer did wrong. */
 function endOfLoss(error: unknown): SessionEnd {
   if (error instanceof ProtocolError) return { code: error.code, reason: error.message, by: "local" };
-  return { code: "lost", reason: error instanceof Error ? error.message : String(error), by: "transport" };
+  return { code: "lost", reason: messageOf(error), by: "transport" };
 }
 
 function endOfClose(transport: TransportName, info: { closeCode?: number; reason?: string } | undefined): SessionEnd {

@@ -1,3 +1,4 @@
+import { messageOf } from "../lib/message_of.ts";
 import { TransportError } from "../net/transport_error.ts";
 import { ProtocolError } from "../wire/protocol_error.ts";
 import { DistrustError } from "./trust.ts";
@@ -46,7 +47,7 @@ export function isOfPeer(error: unknown): error is PeerError | DistrustError | P
 
 /** What went wrong, by one name and for people. */
 export function failureOf(error: unknown): { code: string; detail: string } {
-  const detail = error instanceof Error ? error.message : String(error);
+  const detail = messageOf(error);
   if (isOfPeer(error)) return { code: error.code, detail };
   if (error instanceof TypeError) return { code: "bad-address", detail };
   return { code: "lost", detail };

@@ -219,9 +219,8 @@ export class LocalChannels {
   /** A log that is damaged while it is used is repaired where others have copies. */
   async #damaged(asked: TakeUp, channel: Channel): Promise<void> {
     const { incarnation, name, log, member } = channel;
-    const voters = member?.membership.voters ?? [this.#options.nodeId];
     this.#notice(name, log);
-    if (this.#isClosing || voters.length === 1 || this.#byIncarnation.get(incarnation) !== channel) return;
+    if (this.#isClosing || !channel.hasCopies || this.#byIncarnation.get(incarnation) !== channel) return;
     this.#byName.delete(name);
     this.#byIncarnation.delete(incarnation);
     this.#repair(asked, log);

@@ -3,6 +3,7 @@
 
 import { backoffMs, RECONNECT_BACKOFF } from "../core/backoff.ts";
 import { type Environment, sleep } from "../core/environment.ts";
+import { messageOf } from "../lib/message_of.ts";
 import type { Session, TransportName } from "../net/session.ts";
 import { TransportError } from "../net/transport_error.ts";
 import type { Replica } from "./replica.ts";
@@ -87,7 +88,7 @@ export class Connection {
       return { reason: `${end.code}: ${end.reason}`, connected: true, unsupported: false };
     } catch (error) {
       const unsupported = error instanceof TransportError && error.code === "unsupported";
-      return { reason: error instanceof Error ? error.message : String(error), connected: false, unsupported };
+      return { reason: messageOf(error), connected: false, unsupported };
     } finally {
       this.#upstream = undefined;
     }

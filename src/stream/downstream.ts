@@ -3,6 +3,7 @@
 
 import { type Environment } from "../core/environment.ts";
 import type { Seq } from "../core/position.ts";
+import { messageOf } from "../lib/message_of.ts";
 import { Lane, type Session, type SessionEnd } from "../net/session.ts";
 import { MessageDecoder } from "../wire/message_decoder.ts";
 import {
@@ -139,7 +140,7 @@ export class Downstream {
   #failed(error: unknown): void {
     if (this.#ended) return;
     if (error instanceof ProtocolError) void this.close(error.code, error.message);
-    else void this.#session.close({ code: "lost", reason: error instanceof Error ? error.message : String(error) });
+    else void this.#session.close({ code: "lost", reason: messageOf(error) });
   }
 
   #take(message: Message | Chunk): void {

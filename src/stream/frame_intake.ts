@@ -2,6 +2,7 @@
 
 import type { Environment } from "../core/environment.ts";
 import type { Entries, MemberInput } from "../core/replica_set.ts";
+import { messageOf } from "../lib/message_of.ts";
 import type { Log } from "../log/log_store.ts";
 import { ProtocolError } from "../wire/protocol_error.ts";
 import type { LogWatch } from "./log_watch.ts";
@@ -58,7 +59,7 @@ export class FrameIntake {
       this.#log.append(run);
     } catch (error) {
       // The log was fenced or taken back since; that is an input of its own.
-      return { kind: "refused", reason: error instanceof Error ? error.message : String(error) };
+      return { kind: "refused", reason: messageOf(error) };
     }
     this.#options.watch.appended(run.tail, true);
     const { tail: { nextSeq, epoch }, byteLength, epochStarts } = run;

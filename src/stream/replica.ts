@@ -4,6 +4,7 @@
 import { type Environment } from "../core/environment.ts";
 import type { LogTail, Seq } from "../core/position.ts";
 import { type ReplicaEffect, ReplicaMachine } from "../core/replica.ts";
+import { messageOf } from "../lib/message_of.ts";
 import { deferred } from "../lib/deferred.ts";
 import { Watermark } from "../lib/watermark.ts";
 import type { Log } from "../log/log_store.ts";
@@ -244,7 +245,7 @@ export class Replica {
     const code = (error as { code?: string }).code ?? "failed";
     if (this.#machine.state === "failed" || code === "closed") return;
     this.#port?.unsubscribe(this.#subscription);
-    const nack = { requestId: this.#requestId, code, detail: error instanceof Error ? error.message : String(error) };
+    const nack = { requestId: this.#requestId, code, detail: messageOf(error) };
     this.#perform(this.#machine.step({ kind: "nack", ...nack }));
   }
 

@@ -1,6 +1,7 @@
 // The replicas' end of a session: hello and welcome, then many replicas share its lanes, until one side says goodbye.
 
 import { type Environment } from "../core/environment.ts";
+import { messageOf } from "../lib/message_of.ts";
 import { assert } from "../lib/assert.ts";
 import { deferred } from "../lib/deferred.ts";
 import { Lane, type Session, type SessionEnd } from "../net/session.ts";
@@ -190,7 +191,7 @@ export class Upstream {
   #failed(error: unknown): void {
     if (this.#ended) return;
     if (error instanceof ProtocolError) void this.close(error.code, error.message);
-    else void this.session.close({ code: "lost", reason: error instanceof Error ? error.message : String(error) });
+    else void this.session.close({ code: "lost", reason: messageOf(error) });
   }
 
   #take(message: Message | Chunk): void {

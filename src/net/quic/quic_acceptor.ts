@@ -1,5 +1,6 @@
 // From an incoming QUIC connection to a session: the part of a listener that is the same on every runtime.
 
+import { messageOf } from "../../lib/message_of.ts";
 import { assert } from "../../lib/assert.ts";
 import type { Admitted, Refusal } from "../admission.ts";
 import { encodeCloseReason, SESSION_CLOSE_CODE } from "../close_reason.ts";
@@ -84,7 +85,7 @@ export class QuicAcceptor {
       this.#open(connection, { ...found, acceptedMs, admitted });
     } catch (error) {
       // A handshake that fails is the peer's affair: a wrong certificate, another protocol, a connection that went away.
-      turnAway(connection, { code: "refused", reason: error instanceof Error ? error.message : String(error) });
+      turnAway(connection, { code: "refused", reason: messageOf(error) });
       admitted.release();
     } finally {
       cancelTimer();
