@@ -1,6 +1,6 @@
 // Three nodes under measurement, each in a process of its own, as `serve` starts them, with default settings.
 
-import { freePorts } from "../cluster/free_ports.ts";
+import { freePorts } from "../process/free_ports.ts";
 import { eventually } from "../process/waiting.ts";
 import type { Child, RuntimeName } from "./child.ts";
 import type { Workspace } from "./workspace.ts";

@@ -5,10 +5,10 @@ import { rm } from "node:fs/promises";
 import process from "node:process";
 import { join } from "node:path";
 import { Api } from "../routes/api.ts";
+import { freePorts } from "../process/free_ports.ts";
 import { type RuntimeName, serve, type Server } from "../process/program.ts";
 import { eventually } from "../process/waiting.ts";
 import type { Workbench } from "../process/workbench.ts";
-import { freePorts } from "./free_ports.ts";
 
 /** A node that does not answer within this time counts as one that cannot be asked. */
 const ANSWER_MS_MAX = 2_000;

@@ -2,11 +2,12 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { PeerList } from "../../src/schema/api.ts";
+import { freePort, freeUdpPort } from "../process/free_ports.ts";
 import { serve } from "../process/program.ts";
 import { eventually } from "../process/waiting.ts";
 import { Workbench } from "../process/workbench.ts";
 import { type TestCluster, testCluster } from "./identities.ts";
-import { freePort, freeUdpPort, nodeFiles } from "./node_files.node.ts";
+import { nodeFiles } from "./node_files.node.ts";
 import { trustingFetch } from "../../src/net/connect/trusting_fetch.node.ts";
 
 const bench = new Workbench();

@@ -6,11 +6,12 @@ import { dialPeer } from "../../src/peer/dial_peer.node.ts";
 import { environment } from "../../src/server/environment.node.ts";
 import { webTransports } from "../net/transports/webtransport.ts";
 import { rejection } from "../net/wait.ts";
+import { freePort, freeUdpPort } from "../process/free_ports.ts";
 import { thisRuntime } from "../process/program.ts";
 import { eventually } from "../process/waiting.ts";
 import { type RunningNode, Workbench } from "../process/workbench.ts";
 import { type TestCluster, testCluster } from "./identities.ts";
-import { freePort, freeUdpPort, nodeFiles } from "./node_files.node.ts";
+import { nodeFiles } from "./node_files.node.ts";
 
 type Scheme = "tls" | "tcp" | "quic" | "https" | "http";
 

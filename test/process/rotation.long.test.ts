@@ -3,13 +3,13 @@
 
 import { afterAll, describe, expect, test } from "bun:test";
 import { copyFile, readFile, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { trustingFetch } from "../../src/net/connect/trusting_fetch.node.ts";
 import type { ClientIdentity } from "../../src/net/tls_identity.ts";
 import type { CertificateStatus, PeerList } from "../../src/schema/api.ts";
 import { OCTETS } from "../routes/api.ts";
+import { freePort } from "./free_ports.ts";
 import { run, type RuntimeName, serve, type Server } from "./program.ts";
 import { eventually } from "./waiting.ts";
 import { Workbench } from "./workbench.ts";
@@ -21,14 +21,6 @@ afterAll(() => bench.clear());
 const APPENDS_BETWEEN = 30;
 const RUNTIMES: Readonly<Record<string, RuntimeName>> = { a: "bun", b: "node", c: "deno" };
 const IDS = Object.keys(RUNTIMES);
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /**
  * Bun replaces a certificate by a new server on the same port, and stopping the old one cuts connections that are idle or in

@@ -1,7 +1,7 @@
 // Whole nodes in one process that keep channels together, over HTTP and WebSocket on loopback.
 
 import { expect } from "bun:test";
-import { freePort } from "../peer/node_files.node.ts";
+import { freePort } from "../process/free_ports.ts";
 import { eventually } from "../process/waiting.ts";
 import type { RunningNode, Workbench } from "../process/workbench.ts";
 import { Api, type Told } from "../routes/api.ts";

@@ -2,7 +2,7 @@
 
 import { afterEach, describe, expect, test } from "bun:test";
 import { type BrowserReplica, openReplica } from "../../web/mod.ts";
-import { freePort } from "../peer/node_files.node.ts";
+import { freePort } from "../process/free_ports.ts";
 import { eventually } from "../process/waiting.ts";
 import { type RunningNode, Workbench } from "../process/workbench.ts";
 import { Api } from "../routes/api.ts";
