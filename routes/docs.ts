@@ -1,7 +1,7 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { Scalar } from "@scalar/hono-api-reference";
 import { VERSION } from "../src/server/version.ts";
-import { problemKinds } from "./problem.ts";
+import { problemKinds } from "../src/server/problem_document.ts";
 
 const API_INFO = {
   openapi: "3.1.0",

@@ -1,4 +1,4 @@
-// `millrace append CHANNEL [FILE|-]`: each line becomes an entry, byte for byte. One request is under way at a time and
+// `millrace append CHANNEL [FILE|-]`: each line becomes an entry, byte for byte. One append is under way at a time and
 // carries all that was read meanwhile, so thousands of entries are in flight and their order is the file's.
 
 import { createReadStream } from "node:fs";
@@ -8,8 +8,11 @@ import { SingleBar } from "cli-progress";
 import { sleep } from "../core/environment.ts";
 import { concatBytes } from "../lib/bytes.ts";
 import { environment } from "../server/environment.node.ts";
-import { Appender, type AppendOptions } from "./appender.ts";
+import type { Appender, AppendOptions } from "./appender.ts";
+import { chosenTransport } from "./client_transports.ts";
+import { HttpAppender } from "./http_appender.ts";
 import type { ClientOptions } from "./http_client.ts";
+import { SessionAppender } from "./session_appender.ts";
 import { print, printJson } from "./terminal.node.ts";
 
 const BATCH_BYTES_MAX = 1 << 20;
@@ -25,7 +28,7 @@ interface Sum {
 }
 
 export async function append(channel: string, file: string | undefined, options: AppendOptions): Promise<void> {
-  const appender = new Appender(channel, options);
+  const appender = appenderOf(channel, options);
   const path = file === undefined || file === "-" ? undefined : file;
   const totalBytes = path === undefined ? 0 : (await stat(path)).size;
   const bar = makeBar(totalBytes, options);
@@ -43,12 +46,20 @@ export async function append(channel: string, file: string | undefined, options:
     }
   } finally {
     bar?.stop();
+    await appender.close();
     // Also after a failure: what was appended before it is there.
     if (options.json) await printJson(sum);
     else {await print(
         `${sum.appended} appended${sum.lastSeq === null ? "" : `, entries ${sum.firstSeq} to ${sum.lastSeq}`}\n`,
       );}
   }
+}
+
+function appenderOf(channel: string, options: AppendOptions): Appender {
+  const transport = chosenTransport(options);
+  return transport === "http"
+    ? new HttpAppender(channel, options)
+    : new SessionAppender(channel, { ...options, transport });
 }
 
 /**

@@ -1,39 +1,42 @@
-// Appends from the command line, each exactly once: every request carries this run's own producer triple, so that it can be
+// Appends from the command line, each exactly once: every one carries this run's own producer triple, so that it can be
 // sent again, to any leader, when nobody knows what has become of it.
 
 import { ulid } from "ulid";
-import type { AppendAnswer } from "../server/channel.ts";
+import type { AckLevel } from "../core/ack_level.ts";
+import type { ProducerTriple } from "../core/producers.ts";
 import { environment } from "../server/environment.node.ts";
-import { encodeAppend } from "../wire/stamp_run.ts";
-import { channelPath, type ClientOptions, HttpClient } from "./http_client.ts";
+import type { ClientTransport } from "./client_transports.ts";
+import type { ClientOptions } from "./http_client.ts";
 
 export interface AppendOptions extends ClientOptions {
-  readonly ack: string;
+  readonly ack: AckLevel;
+  /** Default: the one that the address says. */
+  readonly transport?: ClientTransport;
 }
 
-export class Appender {
-  readonly #client: HttpClient;
-  readonly #path: string;
-  readonly #producerId = ulid(environment.clock.now(), () => environment.random.next());
+/** Where entries are in the channel. */
+export interface Placed {
+  readonly firstSeq: number;
+  readonly lastSeq: number;
+}
+
+export interface Appender {
+  /** Appends `lines` as an entry each. To be awaited before the next call: the order of calls is that of the entries. */
+  append(lines: readonly Uint8Array[]): Promise<Placed>;
+  close(): Promise<void>;
+}
+
+/** The producer of one run. */
+export class RunProducer {
+  readonly #id = ulid(environment.clock.now(), () => environment.random.next());
   #nextSeq = 0;
 
-  constructor(channel: string, options: AppendOptions) {
-    this.#client = new HttpClient(options);
-    this.#path = channelPath(channel, `/entries?ack=${options.ack}`);
+  /** Who makes the next append; the same until that is `done`. */
+  get triple(): ProducerTriple {
+    return { id: this.#id, epoch: 0, seq: this.#nextSeq };
   }
 
-  /** Appends `lines` as an entry each. To be awaited before the next call: the order of requests is that of the entries. */
-  async append(lines: readonly Uint8Array[]): Promise<AppendAnswer> {
-    const body = encodeAppend(lines, environment.crc32);
-    const headers = {
-      "content-type": "application/vnd.millrace.frames",
-      "producer-id": this.#producerId,
-      "producer-epoch": "0",
-      "producer-seq": String(this.#nextSeq),
-    };
-    const request = { method: "POST", headers, body, isRepeatable: true };
-    const answer = await this.#client.json<AppendAnswer>(this.#path, request);
+  done(): void {
     this.#nextSeq++;
-    return answer;
   }
 }

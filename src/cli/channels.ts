@@ -1,5 +1,6 @@
 import type { ChannelStatus } from "../schema/api.ts";
-import { channelPath, type ClientOptions, HttpClient, ProblemError } from "./http_client.ts";
+import { channelPath, type ClientOptions, HttpClient } from "./http_client.ts";
+import { ProblemError } from "./node_error.ts";
 import { print, printJson, printTable } from "./terminal.node.ts";
 
 type Listed = Omit<ChannelStatus, "replicas" | "config">;

@@ -9,7 +9,7 @@ import { directTransport } from "../net/connect/connect_urls.ts";
 import { VERSION } from "../server/version.ts";
 import { createChannel, deleteChannel, listChannels } from "./channels.ts";
 import { parsePeers } from "./peer_list.node.ts";
-import { TAIL_TRANSPORTS } from "./tail_transports.ts";
+import { CLIENT_TRANSPORTS } from "./client_transports.ts";
 import { status } from "./status.ts";
 import { fail } from "./terminal.node.ts";
 
@@ -79,23 +79,21 @@ function makeProgram(): Command {
     .option("--allow-anonymous", "listen beyond loopback although anyone may then read and append")
     .option("--json", "print machine-readable lines")
     .action(async (options) => await (await import("./serve.node.ts")).serve(options));
-  client(program.command("append <channel> [file]"))
+  client(program.command("append <channel> [file]"), nodeAddress)
     .description("append each line of a file, or of standard input (-), as an entry")
     .addOption(
       new Option("--ack <level>", "durability to wait for").choices(["none", "leader", "quorum", "all"]).default(
         "quorum",
       ),
     )
+    .addOption(transportOption("how entries are brought"))
     .action(async (channel, file, options) => await (await import("./append.node.ts")).append(channel, file, options));
   client(program.command("tail <channel>"), nodeAddress)
     .description("print entries, each with a newline")
     .option("--from <seq>", "first entry", wholeNumber, 0)
     .option("--limit <count>", "stop after so many entries", wholeNumber)
     .option("--follow", "wait for more at the tail")
-    .addOption(
-      new Option("--transport <name>", "how entries come; default: as --url says, which is http for an http address")
-        .choices(TAIL_TRANSPORTS),
-    )
+    .addOption(transportOption("how entries come"))
     .action(async (channel, options) => await (await import("./tail.ts")).tail(channel, options));
   const channels = client(program.command("channels")).description("list channels").action(listChannels);
   client(channels.command("create <name>")).description("create a channel").action(createChannel);
@@ -107,6 +105,11 @@ function makeProgram(): Command {
     .action(status);
   addCert(program.command("cert").description("make, renew and show the certificates of a cluster"));
   return program;
+}
+
+function transportOption(what: string): Option {
+  const fallback = "default: as --url says, which is http for an http address";
+  return new Option("--transport <name>", `${what}; ${fallback}`).choices(CLIENT_TRANSPORTS);
 }
 
 function addCert(cert: Command): void {

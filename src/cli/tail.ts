@@ -8,7 +8,6 @@ import { environment } from "../server/environment.node.ts";
 import type { LogTail } from "../core/position.ts";
 import { type DiscardableLog, MemoryStore } from "../log/memory_store.ts";
 import { Connector } from "../net/connect/connect.ts";
-import { directTransport } from "../net/connect/connect_urls.ts";
 import { programConnecting } from "../net/connect/program_dialers.node.ts";
 import type { NetworkTransport } from "../net/connect/dialer.ts";
 import { SESSION_LIMITS } from "../net/session.ts";
@@ -16,11 +15,12 @@ import { Connection } from "../stream/connection.ts";
 import { Replica, type ReplicaEvent } from "../stream/replica.ts";
 import { replicaSlices } from "../stream/replica_entries.ts";
 import { entriesOf, EntryType } from "../wire/frame.ts";
-import type { TailTransport } from "./tail_transports.ts";
+import { chosenTransport, type ClientTransport } from "./client_transports.ts";
 import { clientIdentity } from "./client_identity.node.ts";
-import { channelPath, type ClientOptions, HttpClient, ProblemError, UnreachableError } from "./http_client.ts";
+import { channelPath, type ClientOptions, HttpClient } from "./http_client.ts";
 import { goToLeader } from "./leader.ts";
-import { interruption, note, print, UsageError } from "./terminal.node.ts";
+import { ProblemError, UnreachableError } from "./node_error.ts";
+import { interruption, note, print } from "./terminal.node.ts";
 
 /** Entries that were received and not yet printed may take this much memory. */
 const UNPRINTED_BYTES_MAX = 8 << 20;
@@ -38,7 +38,7 @@ export interface TailOptions extends ClientOptions {
   readonly limit?: number;
   readonly follow?: boolean;
   /** Default: the one that the address says. */
-  readonly transport?: TailTransport;
+  readonly transport?: ClientTransport;
 }
 
 export async function tail(channel: string, options: TailOptions): Promise<void> {
@@ -50,19 +50,6 @@ export async function tail(channel: string, options: TailOptions): Promise<void>
   } catch (error) {
     if (!signal.aborted) throw error;
   }
-}
-
-function chosenTransport({ url, transport }: TailOptions): TailTransport {
-  const named = transport ?? directTransport(url[0]!) ?? "http";
-  for (const each of url) {
-    const direct = directTransport(each);
-    if (direct === undefined && (transport !== undefined || named === "http")) continue;
-    if (direct !== named) {
-      const allowed = direct === undefined ? "the same transport for all" : `${direct}, or an http address`;
-      throw new UsageError(`--transport is ${named} and --url is ${each}; allowed is ${allowed}`);
-    }
-  }
-  return named;
 }
 
 async function tailByHttp(channel: string, options: TailOptions, signal: AbortSignal): Promise<void> {

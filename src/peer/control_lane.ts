@@ -4,7 +4,8 @@ import type { Entries, FeedAck, MemberMessage } from "../core/replica_set.ts";
 import { Lane, type Session } from "../net/session.ts";
 import { MEMBER_CONTROL_MESSAGES } from "../wire/member_messages.ts";
 import { MessageDecoder } from "../wire/message_decoder.ts";
-import { encodeMessage, type Goodbye, ID_BYTES_MAX, type Message, REASON_BYTES_MAX } from "../wire/messages.ts";
+import { encodeMessage, type Message } from "../wire/messages.ts";
+import { type Goodbye, ID_BYTES_MAX, REASON_BYTES_MAX } from "../wire/session_messages.ts";
 import type { PeerControl } from "../wire/peer_messages.ts";
 import { PeerError } from "./peer_error.ts";
 

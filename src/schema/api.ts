@@ -1,12 +1,12 @@
 // Shapes of the control API's answers and parameters (routes/). Names are those of design and docs.
 
 import { z } from "zod";
+import { ACK_LEVELS } from "../core/ack_level.ts";
 import { channelConfig, nodeIdText } from "./channel.ts";
 
 const seq = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
 
-export const ackLevel = z.enum(["none", "leader", "quorum", "all"]);
-export type AckLevel = z.infer<typeof ackLevel>;
+export const ackLevel = z.enum(ACK_LEVELS);
 
 export const appendAnswer = z.object({
   firstSeq: seq,

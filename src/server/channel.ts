@@ -1,6 +1,7 @@
 // A channel on this node: its log and this node's part in its replica set. Appends come in as frames without a place; where this
 // node leads they leave stamped, in the order in which they came, and are answered with what was achieved for them.
 
+import type { AckLevel } from "../core/ack_level.ts";
 import type { Environment } from "../core/environment.ts";
 import type { Epoch, Seq } from "../core/position.ts";
 import type { ProducerTriple } from "../core/producers.ts";
@@ -9,7 +10,7 @@ import { type Deferred, deferred } from "../lib/deferred.ts";
 import { Watermark } from "../lib/watermark.ts";
 import type { Damage, Log } from "../log/log_store.ts";
 import { StoreError } from "../log/store_error.ts";
-import type { AckLevel, ChannelStatus } from "../schema/api.ts";
+import type { ChannelStatus } from "../schema/api.ts";
 import type { ChannelConfig } from "../schema/channel.ts";
 import type { FedChannel } from "../stream/feeder.ts";
 import type { Member } from "../stream/member.ts";

@@ -9,6 +9,7 @@ import type { Replication as MeshReplication } from "../peer/replication.ts";
 import type { NodeStatus, PeerList, ReloadAnswer } from "../schema/api.ts";
 import type { NodeConfig } from "../schema/config.ts";
 import type { Heard } from "../lib/broadcast.ts";
+import type { Append } from "../wire/append_messages.ts";
 import { certificateHosts } from "./certificate.ts";
 import { CertificateKeeper } from "./certificate_keeper.ts";
 import { Channels } from "./channels.ts";
@@ -22,6 +23,7 @@ import { Refusal } from "./refusal.ts";
 import { type NodeEvent, NodeEvents } from "./node_events.ts";
 import { Replication } from "./replication.ts";
 import { nodeReplicas } from "./node_replicas.ts";
+import { appendForSession } from "./session_append.ts";
 import { type ReplicaStatus, Sessions } from "./sessions.ts";
 import { SetControl } from "./set_control.ts";
 import { makeDirectory, readState, writeState } from "./state_file.node.ts";
@@ -208,7 +210,8 @@ export class MillraceNode {
       await this.#openChannels(parts);
       const channel = (name: string) => parts.channels.find(name);
       const isPassing = (name: string) => parts.channels.isPassing(name);
-      parts.sessions = new Sessions({ nodeId, environment, limits: config.limits, channel, isPassing });
+      const append = (message: Append) => this.#appendForSession(parts.channels, message);
+      parts.sessions = new Sessions({ nodeId, environment, limits: config.limits, channel, isPassing, append });
       this.#parts = parts;
       if (parts.tls) this.#cluster.replaceTls(parts.tls);
       parts.listeners = await this.#listen(parts);
@@ -218,6 +221,14 @@ export class MillraceNode {
       await this.#release(parts);
       throw error;
     }
+  }
+
+  #appendForSession(channels: Channels, message: Append) {
+    return appendForSession(message, {
+      appendable: (name) => channels.appendable(name, { isForwarded: false }),
+      crc32: environment.crc32,
+      onInternal: (error) => logger.error("an append over a session failed: {error}", { error }),
+    });
   }
 
   /** What comes before the start is for nobody: peers are not met until then. */

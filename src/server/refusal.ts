@@ -31,7 +31,7 @@ const CODES = [
   "draining",
 ] as const;
 
-/** Why the node did not do what it was asked for. The table from code to HTTP status is routes/problem.ts. */
+/** Why the node did not do what it was asked for. What each means is in problem_document.ts. */
 export type RefusalCode = (typeof CODES)[number];
 
 export function isRefusalCode(code: string): code is RefusalCode {

@@ -4,6 +4,7 @@ import { ulid } from "ulid";
 import type { Environment } from "../core/environment.ts";
 import type { Session } from "../net/session.ts";
 import type { LimitsConfig } from "../schema/config.ts";
+import type { AppendHandler } from "../stream/append_intake.ts";
 import { Downstream, type DownstreamStatus } from "../stream/downstream.ts";
 import type { FedChannel, FeederStatus } from "../stream/feeder.ts";
 
@@ -14,6 +15,8 @@ export interface SessionsOptions {
   readonly channel: (name: string) => FedChannel | undefined;
   /** Whether a channel that is not there now may be there a moment later. */
   readonly isPassing: (name: string) => boolean;
+  /** Takes appends. Default: none are taken. */
+  readonly append?: AppendHandler;
 }
 
 /** One replica of one channel, for status. */
@@ -45,12 +48,8 @@ export class Sessions {
 
   /** Serves `session` until it ends; turns it away by name when the node drains. */
   accept(session: Session): void {
-    const { nodeId, environment, limits, channel, isPassing } = this.#options;
     const sessionId = this.nextId();
-    const downstream = new Downstream(session, {
-      host: { nodeId, environment, limits, channel, isPassing },
-      sessionId,
-    });
+    const downstream = new Downstream(session, { host: this.#options, sessionId });
     this.#downstreams.add(downstream);
     void downstream.closed.then(() => this.#downstreams.delete(downstream));
     if (this.#draining) void downstream.close("draining", "the node is shutting down");

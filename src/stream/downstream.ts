@@ -7,20 +7,23 @@ import { messageOf } from "../lib/message_of.ts";
 import { Lane, type Session, type SessionEnd } from "../net/session.ts";
 import { MessageDecoder } from "../wire/message_decoder.ts";
 import {
-  type Ack,
   type Chunk,
-  DATAGRAM_POSITIONS_MAX,
   encodeChunkHeader,
   encodeMessage,
-  type Hello,
   type Message,
-  type Position,
   PROTOCOL_VERSION_MAX,
   PROTOCOL_VERSION_MIN,
-  type ReplicaKind,
-  type SyncRequest,
 } from "../wire/messages.ts";
 import { ProtocolError } from "../wire/protocol_error.ts";
+import {
+  type Ack,
+  DATAGRAM_POSITIONS_MAX,
+  type Hello,
+  type Position,
+  type ReplicaKind,
+  type SyncRequest,
+} from "../wire/session_messages.ts";
+import { type AppendHandler, AppendIntake } from "./append_intake.ts";
 import { type FedChannel, Feeder, type FeederStatus } from "./feeder.ts";
 import { LaneWriter } from "./lane_writer.ts";
 
@@ -42,6 +45,8 @@ export interface DownstreamHost {
   channel(name: string): FedChannel | undefined;
   /** Whether a channel that is not there now may be there a moment later. Default: no. */
   isPassing?(name: string): boolean;
+  /** Takes appends. Default: none are taken. */
+  append?: AppendHandler;
 }
 
 export interface DownstreamStatus {
@@ -61,6 +66,7 @@ export class Downstream {
   readonly #control: LaneWriter;
   readonly #log: LaneWriter;
   readonly #feeders = new Map<number, Feeder>();
+  readonly #appends: AppendIntake | undefined;
   #cancelHandshake: () => void;
   #cancelBeat: () => void = () => {};
   #hello: Hello | undefined;
@@ -81,9 +87,10 @@ export class Downstream {
       new MessageDecoder("control", ["hello", "goodbye", "heartbeat", "syncRequest", "unsubscribe"]),
     );
     this.#read(Lane.ack, new MessageDecoder("ack", ["ack"]));
-    for (const lane of [Lane.log, Lane.restore, Lane.message] as const) {
-      this.#read(lane, new MessageDecoder("idle", []));
-    }
+    const { append } = this.#host;
+    if (append) this.#appends = new AppendIntake(append, new LaneWriter(session.lane(Lane.message), queue));
+    this.#read(Lane.message, new MessageDecoder("message", append ? ["append"] : []));
+    for (const lane of [Lane.log, Lane.restore] as const) this.#read(lane, new MessageDecoder("idle", []));
     void session.datagrams.readable.pipeTo(new WritableStream()).catch(() => {});
     const grace = this.#host.limits.handshakeGraceMs;
     const { clock } = this.#host.environment;
@@ -120,6 +127,7 @@ export class Downstream {
     this.#ended = true;
     this.#cancelHandshake();
     this.#cancelBeat();
+    this.#appends?.stop();
     for (const feeder of this.#feeders.values()) feeder.stop();
     this.#feeders.clear();
   }
@@ -130,8 +138,11 @@ export class Downstream {
 
   #read(lane: Lane, decoder: MessageDecoder): void {
     const sink = new WritableStream<Uint8Array>({
-      write: (bytes) => {
-        for (const message of decoder.push(bytes)) this.#take(message);
+      write: async (bytes) => {
+        for (const message of decoder.push(bytes)) {
+          const begun = this.#take(message);
+          if (begun) await begun;
+        }
       },
     });
     this.#session.lane(lane).readable.pipeTo(sink).catch((error) => this.#failed(error));
@@ -143,7 +154,8 @@ export class Downstream {
     else void this.#session.close({ code: "lost", reason: messageOf(error) });
   }
 
-  #take(message: Message | Chunk): void {
+  /** Takes a message in. What follows it on its lane waits for the promise, if there is one. */
+  #take(message: Message | Chunk): Promise<void> | void {
     if (this.#ended) return;
     if (message.type === "hello") return this.#greet(message);
     if (message.type === "goodbye") return void this.#session.close({ code: message.code, reason: message.reason });
@@ -159,6 +171,8 @@ export class Downstream {
         return void this.#feeders.delete(message.subscription);
       case "ack":
         return this.#acked(message);
+      case "append":
+        return this.#appends!.take(message);
       default:
         throw new ProtocolError("unexpected-message", `${message.type} from a replica`);
     }

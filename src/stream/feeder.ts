@@ -10,8 +10,9 @@ import type { Log, LogSlice } from "../log/log_store.ts";
 import { StoreError } from "../log/store_error.ts";
 import { frameSeqAt } from "../wire/frame.ts";
 import { wholeFramesEnd } from "../wire/frame_run.ts";
-import type { Message, NackCode, SyncRequest } from "../wire/messages.ts";
+import type { Message } from "../wire/messages.ts";
 import { ProtocolError } from "../wire/protocol_error.ts";
+import type { NackCode, SyncRequest } from "../wire/session_messages.ts";
 import { nextSlice } from "./log_reader.ts";
 
 /** A channel as its feeders see it. */

@@ -9,8 +9,8 @@ import { deferred } from "../lib/deferred.ts";
 import { Watermark } from "../lib/watermark.ts";
 import type { Log } from "../log/log_store.ts";
 import { FrameGatherer } from "../wire/frame_gatherer.ts";
-import type { Ack, SyncAccept, SyncNack, SyncRequest } from "../wire/messages.ts";
 import { ProtocolError } from "../wire/protocol_error.ts";
+import type { Ack, SyncAccept, SyncNack, SyncRequest } from "../wire/session_messages.ts";
 
 /** Log bytes that may be on their way to one replica of one channel. */
 export const REPLICA_WINDOW_BYTES = 4 << 20;

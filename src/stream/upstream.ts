@@ -10,14 +10,14 @@ import { decodeDatagram, MessageDecoder } from "../wire/message_decoder.ts";
 import {
   type Chunk,
   encodeMessage,
-  type Hello,
   type Message,
-  type Position,
   PROTOCOL_VERSION_MAX,
   PROTOCOL_VERSION_MIN,
-  type Welcome,
 } from "../wire/messages.ts";
+import type { Appended } from "../wire/append_messages.ts";
 import { ProtocolError } from "../wire/protocol_error.ts";
+import type { Hello, Position, Welcome } from "../wire/session_messages.ts";
+import { type AppendCall, AppendCalls } from "./append_calls.ts";
 import { LaneWriter } from "./lane_writer.ts";
 import type { Replica, ReplicaPort } from "./replica.ts";
 
@@ -41,6 +41,7 @@ export class Upstream {
   readonly #environment: Environment;
   readonly #control: LaneWriter;
   readonly #ack: LaneWriter;
+  readonly #appends: AppendCalls;
   readonly #replicas = new Map<number, Replica>();
   readonly #welcome = deferred<Welcome>();
   readonly #cancels = new Set<() => void>();
@@ -83,13 +84,13 @@ export class Upstream {
     const queue = { queuedBytesMax: QUEUED_CONTROL_BYTES_MAX, onOverflow: overflow };
     this.#control = new LaneWriter(session.lane(Lane.control), queue);
     this.#ack = new LaneWriter(session.lane(Lane.ack), queue);
+    this.#appends = new AppendCalls(new LaneWriter(session.lane(Lane.message), queue));
     this.closed = session.closed.then((end) => this.#release(end));
     const answers = ["welcome", "goodbye", "heartbeat", "syncAccept", "syncNack"] as const;
     this.#read(Lane.control, new MessageDecoder("control", answers));
     this.#read(Lane.log, new MessageDecoder("log", ["chunk"]));
-    for (const lane of [Lane.ack, Lane.restore, Lane.message] as const) {
-      this.#read(lane, new MessageDecoder("idle", []));
-    }
+    this.#read(Lane.message, new MessageDecoder("message", ["appended", "appendRefused"]));
+    for (const lane of [Lane.ack, Lane.restore] as const) this.#read(lane, new MessageDecoder("idle", []));
     this.#readDatagrams();
   }
 
@@ -101,6 +102,14 @@ export class Upstream {
   /** Keeps `replica` fed over this session. */
   follow(replica: Replica): void {
     if (!this.#ended) replica.attach(this.#port);
+  }
+
+  /**
+   * Appends to a channel that the node at the other end leads; many may be under way at a time, and get their places in the
+   * order of the calls. AppendError where it fails.
+   */
+  append(call: AppendCall): Promise<Appended> {
+    return this.#appends.append(call);
   }
 
   /** Says goodbye and ends the session. Harmless when repeated. */
@@ -116,6 +125,7 @@ export class Upstream {
     this.#replicas.clear();
     for (const replica of replicas) replica.detach();
     const last = this.#goodbye ?? end;
+    this.#appends.end(`${last.code}: ${last.reason}`);
     this.#welcome.reject(new TransportError("refused", `the session ended with ${last.code}: ${last.reason}`));
     return last;
   }
@@ -212,6 +222,9 @@ export class Upstream {
         return;
       case "syncNack":
         return this.#replicas.get(message.subscription)?.nacked(message);
+      case "appended":
+      case "appendRefused":
+        return this.#appends.answered(message);
       default:
         throw new ProtocolError("unexpected-message", `${message.type} from a server`);
     }

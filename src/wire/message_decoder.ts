@@ -1,13 +1,12 @@
 // Cuts the bytes of a lane into messages (PROTOCOL.md, section 4). Synchronous, fed any cut of bytes, and bounded: it holds
 // at most one unfinished message, whose bound is decided on its header. The log bytes of a chunk pass through as they arrive, uncopied;
-// those of entries are copied once where they come in pieces, and not at all where they come in one.
+// those of entries and appends are copied once where they come in pieces, and not at all where they come in one.
 
 import { viewOf } from "../lib/bytes.ts";
 import {
   bodyBounds,
   type Chunk,
   CHUNK_SUBSCRIPTION_BYTES,
-  type Commit,
   decodeBody,
   type Message,
   MESSAGE_BYTES_MAX,
@@ -17,6 +16,7 @@ import {
   MessageType,
 } from "./messages.ts";
 import { ProtocolError } from "./protocol_error.ts";
+import type { Commit } from "./session_messages.ts";
 
 export interface MessageDecoderOptions {
   /** Largest body of an `entries` message in bytes; by default as of most messages. */
@@ -32,8 +32,10 @@ export class MessageDecoder {
   #partialBytes = 0;
   #wantedBytes = MESSAGE_HEADER_BYTES;
   #chunk: { subscription: number; remainingBytes: number } | undefined;
-  /** An `entries` message whose header is in. Its body, where it comes in pieces, leaves with it and so is made for it alone. */
-  #entries: { readonly bodyBytes: number; body: Uint8Array | undefined; filledBytes: number } | undefined;
+  /** A message that carries frames, whose header is in. Its body, where it comes in pieces, leaves with it: made for it alone. */
+  #framed:
+    | { readonly type: number; readonly bodyBytes: number; body: Uint8Array | undefined; filledBytes: number }
+    | undefined;
   readonly #entriesBytesMax: number;
 
   constructor(lane: string, allowed: readonly MessageName[], options: MessageDecoderOptions = {}) {
@@ -44,11 +46,11 @@ export class MessageDecoder {
 
   /** True in the middle of a message: the end of the lane here is a lost connection, not an end. */
   get unfinished(): boolean {
-    return this.#partialBytes > 0 || this.#chunk !== undefined || this.#entries !== undefined;
+    return this.#partialBytes > 0 || this.#chunk !== undefined || this.#framed !== undefined;
   }
 
   /**
-   * Takes the next bytes of the lane; answers the messages that they complete. Chunks and entries keep views of `bytes`.
+   * Takes the next bytes of the lane; answers the messages that they complete. Chunks, entries and appends keep views of `bytes`.
    * @throws ProtocolError; the decoder is of no use afterwards.
    */
   push(bytes: Uint8Array): (Message | Chunk)[] {
@@ -56,7 +58,7 @@ export class MessageDecoder {
     let at = 0;
     while (at < bytes.byteLength) {
       if (this.#chunk !== undefined) at = this.#passChunk(bytes, at, messages);
-      else if (this.#entries !== undefined) at = this.#takeEntries(bytes, at, messages);
+      else if (this.#framed !== undefined) at = this.#takeFramed(bytes, at, messages);
       else at = this.#gather(bytes, at, messages);
     }
     return messages;
@@ -71,16 +73,16 @@ export class MessageDecoder {
     return end;
   }
 
-  #takeEntries(bytes: Uint8Array, at: number, messages: (Message | Chunk)[]): number {
-    const entries = this.#entries!;
-    const end = Math.min(bytes.byteLength, at + entries.bodyBytes - entries.filledBytes);
+  #takeFramed(bytes: Uint8Array, at: number, messages: (Message | Chunk)[]): number {
+    const framed = this.#framed!;
+    const end = Math.min(bytes.byteLength, at + framed.bodyBytes - framed.filledBytes);
     const piece = bytes.subarray(at, end);
-    const isWhole = piece.byteLength === entries.bodyBytes;
-    if (!isWhole) (entries.body ??= new Uint8Array(entries.bodyBytes)).set(piece, entries.filledBytes);
-    entries.filledBytes += piece.byteLength;
-    if (entries.filledBytes < entries.bodyBytes) return end;
-    this.#entries = undefined;
-    messages.push(decodeBody(MessageType.entries, isWhole ? piece : entries.body!));
+    const isWhole = piece.byteLength === framed.bodyBytes;
+    if (!isWhole) (framed.body ??= new Uint8Array(framed.bodyBytes)).set(piece, framed.filledBytes);
+    framed.filledBytes += piece.byteLength;
+    if (framed.filledBytes < framed.bodyBytes) return end;
+    this.#framed = undefined;
+    messages.push(decodeBody(framed.type, isWhole ? piece : framed.body!));
     return end;
   }
 
@@ -93,8 +95,8 @@ export class MessageDecoder {
     const type = this.#partial[4]!;
     if (this.#wantedBytes === MESSAGE_HEADER_BYTES) {
       this.#checkHeader(type, bodyBytes);
-      if (type === MessageType.entries) {
-        this.#entries = { bodyBytes, body: undefined, filledBytes: 0 };
+      if (type === MessageType.entries || type === MessageType.append) {
+        this.#framed = { type, bodyBytes, body: undefined, filledBytes: 0 };
         this.#partialBytes = 0;
         return end;
       }

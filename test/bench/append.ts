@@ -1,7 +1,7 @@
-// How fast a producer over HTTP gets 100 B entries acknowledged, each on disk before its acknowledgement, beside the same store
-// driven in process on the server's runtime. Both keep 256 entries in flight. The control comes in two forms: in runs of as many
-// entries as a request has, which is what the server does and what the target is held against, and entry by entry, where group
-// commit is the store's alone.
+// How fast a producer gets 100 B entries acknowledged over a session and over HTTP, each on disk before its acknowledgement,
+// beside the same store driven in process on the server's runtime. All keep 256 entries in flight. The control comes in two
+// forms: in runs of as many entries as an append has, which is what the server does and what the target is held against, and
+// entry by entry, where group commit is the store's alone.
 
 import { type Benchmark, type BenchOptions, median, type Row, short } from "./benchmark.ts";
 import type { Message, RuntimeName } from "./child.ts";
@@ -10,15 +10,18 @@ import { inWorkspace, type Workspace } from "./workspace.ts";
 
 const IN_FLIGHT = 256;
 const ENTRY_BYTES = 100;
-/** Two: while one request is on its way to the disk, the other one is on its way to the server. */
-const CONNECTIONS = 2;
+/** Two: while one append is on its way to the disk, the other one is on its way to the server. */
+const UNDER_WAY = 2;
 const SECONDS = 3;
 const RUNTIMES: readonly RuntimeName[] = ["bun", "deno", "node"];
 /** The runtime that the target is about; the others are shown. */
 const JUDGED = "bun";
 
+type Way = "session" | "HTTP";
+const WAYS: readonly Way[] = ["session", "HTTP"];
+
 interface Round {
-  readonly overHttp: Message;
+  readonly over: Readonly<Record<Way, Message>>;
   readonly byEntry: number;
   readonly inRuns: number;
 }
@@ -26,8 +29,8 @@ interface Round {
 export const append: Benchmark = {
   name: "append",
   title:
-    `Append of ${ENTRY_BYTES} B entries over HTTP, ${IN_FLIGHT} in flight as frames in ${CONNECTIONS} concurrent requests, ` +
-    "fsync before ack",
+    `Append of ${ENTRY_BYTES} B entries over a session and over HTTP, ${IN_FLIGHT} in flight as frames of ${UNDER_WAY} ` +
+    "concurrent appends, fsync before ack",
   run: (options) =>
     inWorkspace(async (workspace) => {
       const rows: Row[] = [];
@@ -40,31 +43,34 @@ async function onRuntime(workspace: Workspace, runtime: RuntimeName, { rounds, s
   const server = await Server.start(workspace, runtime);
   const measured: Round[] = [];
   for (let round = 0; round < rounds; round++) {
-    const overHttp = await produce(workspace, server);
+    const over = {
+      session: await produceOverSession(workspace, server),
+      HTTP: await produceOverHttp(workspace, server),
+    };
     const byEntry = await inProcess(workspace, runtime, 1);
-    const inRuns = await inProcess(workspace, runtime, IN_FLIGHT / CONNECTIONS);
-    measured.push({ overHttp, byEntry, inRuns });
-    const rates = [overHttp["entriesPerSecond"], byEntry, inRuns].map((rate) => short(Number(rate) / 1000));
+    const inRuns = await inProcess(workspace, runtime, IN_FLIGHT / UNDER_WAY);
+    measured.push({ over, byEntry, inRuns });
+    const rates = [...WAYS.map((way) => over[way]["entriesPerSecond"]), byEntry, inRuns];
+    const [session, http, entries, runs] = rates.map((rate) => short(Number(rate) / 1000));
     say(
-      `  ${runtime}, round ${round + 1}: HTTP ${rates[0]}, in process by entry ${rates[1]}, in runs ${
-        rates[2]
-      } k entries/s`,
+      `  ${runtime}, round ${round + 1}: session ${session}, HTTP ${http}, ` +
+        `in process by entry ${entries}, in runs ${runs} k entries/s`,
     );
   }
   await server.child.stop();
-  return rowsOf(runtime, measured);
+  return WAYS.flatMap((way) => rowsOf(runtime, measured, way));
 }
 
-function rowsOf(runtime: RuntimeName, rounds: readonly Round[]): Row[] {
+function rowsOf(runtime: RuntimeName, rounds: readonly Round[], way: Way): Row[] {
   const of = (name: "byEntry" | "inRuns") => median(rounds.map((round) => round[name])) / 1000;
   const ratioTo = (name: "byEntry" | "inRuns") =>
-    median(rounds.map((round) => Number(round.overHttp["entriesPerSecond"]) / round[name]));
-  const http = (field: string) => median(rounds.map(({ overHttp }) => Number(overHttp[field])));
-  const base = { what: `append over HTTP (${runtime})`, unit: "k/s", value: http("entriesPerSecond") / 1000 };
-  const note = `${short(http("entriesPerRequest"))} entries a request, p50 ${short(http("p50Ms"))} ms, p99 ${
-    short(http("p99Ms"))
+    median(rounds.map((round) => Number(round.over[way]["entriesPerSecond"]) / round[name]));
+  const told = (field: string) => median(rounds.map(({ over }) => Number(over[way][field])));
+  const base = { what: `append over ${way} (${runtime})`, unit: "k/s", value: told("entriesPerSecond") / 1000 };
+  const note = `${short(told("entriesPerAppend"))} entries an append, p50 ${short(told("p50Ms"))} ms, p99 ${
+    short(told("p99Ms"))
   } ms`;
-  const judged = runtime === JUDGED ? { target: { atLeast: 0.5 } } : {};
+  const judged = runtime === JUDGED && way === "session" ? { target: { atLeast: 0.5 } } : {};
   return [
     {
       ...base,
@@ -77,10 +83,19 @@ function rowsOf(runtime: RuntimeName, rounds: readonly Round[]): Row[] {
   ];
 }
 
-async function produce(workspace: Workspace, server: Server): Promise<Message> {
-  const args = ["--url", server.entriesUrl, "--in-flight", IN_FLIGHT, "--connections", CONNECTIONS];
-  const more = ["--entry-bytes", ENTRY_BYTES, "--seconds", SECONDS];
-  const producer = workspace.start("bun", "test/bench/programs/producer.ts", [...args, ...more]);
+function produceOverHttp(workspace: Workspace, { entriesUrl }: Server): Promise<Message> {
+  const args = ["--url", entriesUrl, "--connections", UNDER_WAY];
+  return produce(workspace, "test/bench/programs/producer.ts", args);
+}
+
+function produceOverSession(workspace: Workspace, { url, channel }: Server): Promise<Message> {
+  const args = ["--url", url, "--channel", channel, "--appends", UNDER_WAY];
+  return produce(workspace, "test/bench/programs/session_producer.ts", args);
+}
+
+async function produce(workspace: Workspace, program: string, args: readonly (string | number)[]): Promise<Message> {
+  const more = ["--in-flight", IN_FLIGHT, "--entry-bytes", ENTRY_BYTES, "--seconds", SECONDS];
+  const producer = workspace.start("bun", program, [...args, ...more]);
   const done = await producer.next("done");
   await producer.stop();
   return done;

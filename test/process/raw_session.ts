@@ -3,7 +3,8 @@
 import { decodeClose } from "../../src/net/websocket/mapping.ts";
 import type { SessionEnd } from "../../src/net/session.ts";
 import { MessageDecoder } from "../../src/wire/message_decoder.ts";
-import { encodeMessage, type Hello, type Message } from "../../src/wire/messages.ts";
+import { encodeMessage, type Message } from "../../src/wire/messages.ts";
+import type { Hello } from "../../src/wire/session_messages.ts";
 
 export const HELLO: Hello = {
   type: "hello",

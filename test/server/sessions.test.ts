@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { MemoryStore } from "../../src/log/memory_store.ts";
 import { environment } from "../../src/server/environment.node.ts";
-import { type Message, MESSAGE_BYTES_MAX, MessageType, type SyncRequest } from "../../src/wire/messages.ts";
+import { type Message, MESSAGE_BYTES_MAX, MessageType } from "../../src/wire/messages.ts";
+import type { SyncRequest } from "../../src/wire/session_messages.ts";
 import { Following } from "../process/following.ts";
 import { rawRequest } from "../process/raw_http.ts";
 import { HELLO, RawSession } from "../process/raw_session.ts";

@@ -7,14 +7,9 @@ import { Channel } from "../../src/server/channel.ts";
 import { Feeder, type FeederPort } from "../../src/stream/feeder.ts";
 import { crc32 } from "../../src/wire/crc32.node.ts";
 import { MessageDecoder } from "../../src/wire/message_decoder.ts";
-import {
-  encodeChunkHeader,
-  encodeMessage,
-  type Message,
-  PROTOCOL_VERSION_MAX,
-  type SyncRequest,
-} from "../../src/wire/messages.ts";
+import { encodeChunkHeader, encodeMessage, type Message, PROTOCOL_VERSION_MAX } from "../../src/wire/messages.ts";
 import { ProtocolError } from "../../src/wire/protocol_error.ts";
+import type { SyncRequest } from "../../src/wire/session_messages.ts";
 import type { BrowserLane, BrowserLink, LinkEnd, LinkHost } from "./browser_link.ts";
 import type { SimNode } from "./node.ts";
 import { ENTRY_BYTES_MAX } from "./port.ts";

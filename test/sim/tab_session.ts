@@ -5,16 +5,14 @@ import { type Environment } from "../../src/core/environment.ts";
 import type { Replica, ReplicaPort } from "../../src/stream/replica.ts";
 import { decodeDatagram, MessageDecoder } from "../../src/wire/message_decoder.ts";
 import {
-  type Ack,
   type Chunk,
   encodeMessage,
   type Message,
-  type Position,
   PROTOCOL_VERSION_MAX,
   PROTOCOL_VERSION_MIN,
-  type SyncRequest,
 } from "../../src/wire/messages.ts";
 import { ProtocolError } from "../../src/wire/protocol_error.ts";
+import type { Ack, Position, SyncRequest } from "../../src/wire/session_messages.ts";
 import type { BrowserLane, LinkEnd, LinkHost } from "./browser_link.ts";
 
 /** How long a replica that was refused for now waits before it asks again. */

@@ -5,7 +5,7 @@ import { SESSION_LIMITS } from "../../src/net/session.ts";
 import { Downstream } from "../../src/stream/downstream.ts";
 import { Upstream } from "../../src/stream/upstream.ts";
 import { MessageDecoder } from "../../src/wire/message_decoder.ts";
-import type { SyncRequest } from "../../src/wire/messages.ts";
+import type { SyncRequest } from "../../src/wire/session_messages.ts";
 import { until } from "../net/wait.ts";
 import { bareClient, caughtUp, environment, hello, Rig } from "./rig.ts";
 

@@ -9,6 +9,7 @@ import { MemoryStore } from "../../src/log/memory_store.ts";
 import { type MemorySessionPair, memorySessionPair } from "../../src/net/memory/memory_session.ts";
 import { Lane, SESSION_LIMITS } from "../../src/net/session.ts";
 import { environment } from "../../src/server/environment.node.ts";
+import type { AppendHandler } from "../../src/stream/append_intake.ts";
 import { Connection } from "../../src/stream/connection.ts";
 import { Downstream, type DownstreamHost } from "../../src/stream/downstream.ts";
 import type { FedChannel } from "../../src/stream/feeder.ts";
@@ -68,6 +69,8 @@ export class Rig {
   readonly events: ReplicaEvent[] = [];
   /** Replaces the server's end for the next sessions; undefined is the real one. */
   reachable = true;
+  /** Takes appends; undefined: none are taken. */
+  append: AppendHandler | undefined;
   limits = { handshakeGraceMs: 2_000, heartbeatMs: 50, subscriptionsMax: 10 };
 
   async channel(name: string, incarnation?: string): Promise<TestChannel> {
@@ -77,7 +80,9 @@ export class Rig {
   }
 
   get host(): DownstreamHost {
-    return { nodeId: "leader", environment, limits: this.limits, channel: (name) => this.channels.get(name) };
+    const { append, limits } = this;
+    const channel = (name: string) => this.channels.get(name);
+    return { nodeId: "leader", environment, limits, channel, ...(append && { append }) };
   }
 
   /** A new pair of sessions with a downstream at the server's end. */

@@ -7,7 +7,7 @@ import { ControlLane } from "../../src/peer/control_lane.ts";
 import { PeerError } from "../../src/peer/peer_error.ts";
 import type { PeerIdentity } from "../../src/peer/peer_identity.ts";
 import { PeerSession } from "../../src/peer/peer_session.ts";
-import type { Goodbye } from "../../src/wire/messages.ts";
+import type { Goodbye } from "../../src/wire/session_messages.ts";
 import type { PeerControl, PeerHello } from "../../src/wire/peer_messages.ts";
 import type { TestCluster, TestIdentity } from "../peer/identities.ts";
 import { until, within } from "../net/wait.ts";

@@ -1,5 +1,6 @@
 // Golden bytes of every message (PROTOCOL.md, section 5), in hexadecimal. They never change within a protocol version.
 
+import { APPEND_MESSAGE_VECTORS } from "./append_messages.ts";
 import { MEMBER_MESSAGE_VECTORS } from "./member_messages.ts";
 import type { MessageVector } from "./message_vector.ts";
 
@@ -126,4 +127,5 @@ export const MESSAGE_VECTORS: readonly MessageVector[] = [
     hex: "1800000012" + "02" + "0200000000000000" + "010061" + "030073756d" + "03000000" + "010203",
   },
   ...MEMBER_MESSAGE_VECTORS,
+  ...APPEND_MESSAGE_VECTORS,
 ];

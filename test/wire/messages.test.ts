@@ -40,8 +40,8 @@ function codeOf(run: () => unknown): string {
 
 describe("Golden messages", () => {
   test("there is a vector for every message but the chunk", () => {
-    const covered = MESSAGE_VECTORS.map(({ message }) => message.type as string).sort();
-    expect(covered).toEqual(ALL.filter((name) => name !== "chunk").sort());
+    const covered = new Set(MESSAGE_VECTORS.map(({ message }) => message.type as string));
+    expect([...covered].sort()).toEqual(ALL.filter((name) => name !== "chunk").sort());
   });
 
   for (const { message, hex: golden } of MESSAGE_VECTORS) {
@@ -59,8 +59,8 @@ describe("Golden messages", () => {
       }
     });
 
-    // The frames of entries are whatever follows their fields, so another length is another message.
-    if (message.type === "entries") continue;
+    // Frames are whatever follows the fields, so another length is another message.
+    if (message.type === "entries" || message.type === "append") continue;
 
     test(`${message.type} with a body one byte short or long is malformed`, () => {
       for (const change of [-1, 1]) {

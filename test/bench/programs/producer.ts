@@ -62,7 +62,7 @@ await Promise.all(Array.from({ length: connections }, connection));
 latencies.sort((a, b) => a - b);
 say("done", {
   entriesPerSecond: acknowledged / (measuredMs / 1000),
-  entriesPerRequest: acknowledged / requests,
+  entriesPerAppend: acknowledged / requests,
   p50Ms: latencies[latencies.length >> 1],
   p99Ms: latencies[Math.floor(latencies.length * 0.99)],
 });

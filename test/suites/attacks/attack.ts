@@ -1,6 +1,7 @@
 import { expect } from "bun:test";
 import { Lane } from "../../../src/net/session.ts";
-import { encodeMessage, type Hello, type Message } from "../../../src/wire/messages.ts";
+import { encodeMessage, type Message } from "../../../src/wire/messages.ts";
+import type { Hello } from "../../../src/wire/session_messages.ts";
 import { breathe, type Hostile, type HostilePeer } from "../../net/hostile/hostile_peer.ts";
 import type { SiegeView } from "../../net/hostile/reports.ts";
 import type { Serving } from "../../net/hostile/serving.ts";

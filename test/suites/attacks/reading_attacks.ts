@@ -1,7 +1,7 @@
 // Attacks by not reading what the listener sends.
 
 import { Lane } from "../../../src/net/session.ts";
-import type { SyncRequest } from "../../../src/wire/messages.ts";
+import type { SyncRequest } from "../../../src/wire/session_messages.ts";
 import { SIEGE_LIMITS } from "../../net/hostile/siege.ts";
 import { type Attack, ended, hello, repeat, say } from "./attack.ts";
 
