@@ -8,6 +8,8 @@ export interface Clock {
   monotonic(): number;
   /** Runs `task` once after `delayMs`; the answer cancels it. The timer does not keep a process alive by itself. */
   schedule(delayMs: number, task: () => void): () => void;
+  /** Resolves after the event loop has gone round once, timers that are due included; where there is such a loop. */
+  turn?(): Promise<void>;
 }
 
 export interface Random {

@@ -12,6 +12,7 @@ export const environment: Environment = {
       timer.unref?.();
       return () => clearTimeout(timer);
     },
+    turn: () => new Promise((resolve) => void setImmediate(resolve)),
   },
   random: {
     next: () => Math.random(),

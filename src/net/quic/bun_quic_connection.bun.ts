@@ -26,6 +26,7 @@ export function adaptSession(
     },
     incomingStreams: incomingStreams(session, closed),
     takesTurns: true,
+    breathe: environment.clock.turn,
     openStream: async () => {
       // A stream has no id before its first byte, but ids are given in the order of the calls.
       const number = openedCount++;

@@ -32,10 +32,18 @@ export interface BareConnection extends Pick<StreamConnection, "closed" | "datag
   openStream(): Promise<BareStream>;
   /** Whether the streams do not share the connection fairly by themselves. */
   readonly takesTurns: boolean;
+  /** Lets the event loop go round, for a runtime where a stream that writes on and on holds up its timers. */
+  readonly breathe?: (() => Promise<void>) | undefined;
 }
 
 /** What a stream writes at a time: a more urgent one waits no longer than this takes. */
 const WRITE_BYTES_MAX = 64 << 10;
+
+/**
+ * After so many bytes a stream lets the event loop go round. Heartbeats beside a saturated lane on Bun 1.4.5 left 4 to 17 ms late
+ * (p99 of the sender's timer) where it did not, and 1 to 2 ms where it does; the lane was as fast.
+ */
+export const BREATH_BYTES = 128 << 10;
 
 /** Grants go before all lanes. */
 const GRANT_SEND_ORDER = 100;
@@ -128,7 +136,12 @@ export class WindowedConnection implements StreamConnection {
     const window = this.#sendWindows[stream.number] ?? new SendWindow();
     return {
       readable: readableOf(stream, (bytes) => receiveWindow.received(bytes)),
-      writable: writableOf(stream, { window, turns: this.#turns, sendOrder: () => order }),
+      writable: writableOf(stream, {
+        window,
+        turns: this.#turns,
+        sendOrder: () => order,
+        breathe: this.#connection.breathe,
+      }),
       consumed,
       prioritize: (sendOrder) => {
         order = sendOrder;
@@ -200,14 +213,16 @@ interface Sending {
   /** Whose turn it is, where the streams have to take turns. */
   readonly turns: SendTurns | undefined;
   readonly sendOrder: () => number;
+  readonly breathe: BareConnection["breathe"];
 }
 
-function writableOf(stream: BareStream, { window, turns, sendOrder }: Sending): WritableStream<Uint8Array> {
+function writableOf(stream: BareStream, { window, turns, sendOrder, breathe }: Sending): WritableStream<Uint8Array> {
   const send = async (bytes: Uint8Array) => {
     // A stream that always has something to send gives up its precedence, lest the others never get to send.
     stream.prioritize?.(window.isBusy ? 0 : sendOrder());
     await stream.write(bytes);
   };
+  let bytesInBreath = 0;
   return new WritableStream({
     start: ({ signal }) => {
       const abort = () => {
@@ -223,6 +238,10 @@ function writableOf(stream: BareStream, { window, turns, sendOrder }: Sending): 
         const piece = bytes.subarray(at, at + size);
         await (turns ? turns.run(stream.number, () => send(piece)) : send(piece));
         at += size;
+        bytesInBreath += size;
+        if (!breathe || bytesInBreath < BREATH_BYTES) continue;
+        bytesInBreath = 0;
+        await breathe();
       }
     },
   });
