@@ -158,6 +158,23 @@ describe("appends over a session", () => {
 });
 
 describe("answers to appends", () => {
+  test("that are not read end the session, within a bound", async () => {
+    let answered = 0;
+    const problem = JSON.stringify({ code: "backpressure", detail: "x".repeat(4_000), sideEffects: "none" });
+    rig.append = ({ requestId }) => {
+      answered++;
+      return Promise.resolve({ type: "appendRefused", requestId, problem });
+    };
+    const { say, write, goodbye } = bareClient(rig);
+    say(hello);
+    const sent = 4_000;
+    for (let requestId = 1; requestId <= sent; requestId++) {
+      write(Lane.message, encodeMessage({ type: "append", requestId, ...call() }));
+    }
+    expect(await goodbye()).toMatchObject({ code: "backpressure" });
+    expect(answered).toBeLessThan(sent);
+  });
+
   test("that nobody waits for, or that are no problem documents, end the session by name", async () => {
     for (const problem of ["{", "1", `{"code":"x"}`]) {
       rig.append = ({ requestId }) => Promise.resolve({ type: "appendRefused", requestId, problem });
