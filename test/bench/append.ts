@@ -44,8 +44,8 @@ async function onRuntime(workspace: Workspace, runtime: RuntimeName, { rounds, s
   const measured: Round[] = [];
   for (let round = 0; round < rounds; round++) {
     const over = {
-      session: await produceOverSession(workspace, server),
-      HTTP: await produceOverHttp(workspace, server),
+      session: await produce(workspace, server, "session"),
+      HTTP: await produce(workspace, server, "HTTP"),
     };
     const byEntry = await inProcess(workspace, runtime, 1);
     const inRuns = await inProcess(workspace, runtime, IN_FLIGHT / UNDER_WAY);
@@ -83,19 +83,10 @@ function rowsOf(runtime: RuntimeName, rounds: readonly Round[], way: Way): Row[]
   ];
 }
 
-function produceOverHttp(workspace: Workspace, { entriesUrl }: Server): Promise<Message> {
-  const args = ["--url", entriesUrl, "--connections", UNDER_WAY];
-  return produce(workspace, "test/bench/programs/producer.ts", args);
-}
-
-function produceOverSession(workspace: Workspace, { url, channel }: Server): Promise<Message> {
-  const args = ["--url", url, "--channel", channel, "--appends", UNDER_WAY];
-  return produce(workspace, "test/bench/programs/session_producer.ts", args);
-}
-
-async function produce(workspace: Workspace, program: string, args: readonly (string | number)[]): Promise<Message> {
+async function produce(workspace: Workspace, { url, channel }: Server, way: Way): Promise<Message> {
+  const args = ["--over", way.toLowerCase(), "--url", url, "--channel", channel, "--appends", UNDER_WAY];
   const more = ["--in-flight", IN_FLIGHT, "--entry-bytes", ENTRY_BYTES, "--seconds", SECONDS];
-  const producer = workspace.start("bun", program, [...args, ...more]);
+  const producer = workspace.start("bun", "test/bench/programs/producer.ts", [...args, ...more]);
   const done = await producer.next("done");
   await producer.stop();
   return done;

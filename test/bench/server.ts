@@ -39,18 +39,17 @@ export class Server {
     return server;
   }
 
-  /** Where entries are appended. */
-  get entriesUrl(): string {
-    return this.#at("/entries?ack=quorum");
-  }
-
   async state(): Promise<LogState> {
     return await (await fetch(this.#at(""))).json() as LogState;
   }
 
   /** Appends `body`, frames without a place. @throws where it is refused. */
   async append(body: Uint8Array<ArrayBuffer>): Promise<void> {
-    const response = await fetch(this.entriesUrl, { method: "POST", headers: { "content-type": FRAMES_TYPE }, body });
+    const response = await fetch(this.#at("/entries?ack=quorum"), {
+      method: "POST",
+      headers: { "content-type": FRAMES_TYPE },
+      body,
+    });
     const text = await response.text();
     if (!response.ok) throw new Error(`an append was answered with ${response.status}: ${text}`);
   }
