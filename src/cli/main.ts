@@ -4,6 +4,7 @@
 
 import process from "node:process";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { ACK_LEVELS } from "../core/ack_level.ts";
 import { holdProcess } from "../server/environment.node.ts";
 import { directTransport } from "../net/connect/connect_urls.ts";
 import { VERSION } from "../server/version.ts";
@@ -82,7 +83,7 @@ function makeProgram(): Command {
   client(program.command("append <channel> [file]"), nodeAddress)
     .description("append each line of a file, or of standard input (-), as an entry")
     .addOption(
-      new Option("--ack <level>", "durability to wait for").choices(["none", "leader", "quorum", "all"]).default(
+      new Option("--ack <level>", "durability to wait for").choices(ACK_LEVELS).default(
         "quorum",
       ),
     )

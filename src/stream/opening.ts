@@ -4,7 +4,8 @@
 import type { Clock } from "../core/environment.ts";
 import { concatBytes } from "../lib/bytes.ts";
 import { Lane, type LaneStream, type Session } from "../net/session.ts";
-import { MESSAGE_HEADER_BYTES, MessageType } from "../wire/messages.ts";
+import { MESSAGE_HEADER_BYTES } from "../wire/message_header.ts";
+import { MessageType } from "../wire/messages.ts";
 
 /** Offset of the type in the header of a message. */
 const TYPE_OFFSET = MESSAGE_HEADER_BYTES - 1;

@@ -3,21 +3,19 @@
 import { ACK_LEVELS, type AckLevel } from "../core/ack_level.ts";
 import type { Epoch, Seq } from "../core/position.ts";
 import type { ProducerTriple } from "../core/producers.ts";
-import { type FieldReader, FieldWriter } from "./fields.ts";
+import { type FieldReader, type FieldWriter, oneOf } from "./fields.ts";
 import { FRAME_HEADER_BYTES } from "./frame.ts";
-import { isProducerId } from "./producer_extension.ts";
+import { beginMessage, finishMessage } from "./message_header.ts";
+import { isProducerId, PRODUCER_ID_CHARS_MAX } from "./producer_extension.ts";
 import { ProtocolError } from "./protocol_error.ts";
+import { NAME_BYTES_MAX } from "./session_messages.ts";
 
-/** Bytes before the body of a message (PROTOCOL.md, section 4). */
-const MESSAGE_HEADER_BYTES = 5;
-const CHANNEL_BYTES_MAX = 255;
-const PRODUCER_ID_BYTES_MAX = 64;
 /** Frames of one append over a session, in bytes. More goes in several appends, or over HTTP. */
 export const APPEND_FRAMES_BYTES_MAX = 1 << 20;
 const APPEND_NUMBERS_BYTES = 8 + 1 + 1 + 8 + 8 + 8;
 /** Fewest and most bytes of the body of an append. */
 export const APPEND_BODY_BYTES_MIN = APPEND_NUMBERS_BYTES + 2 + 2 + FRAME_HEADER_BYTES;
-export const APPEND_BODY_BYTES_MAX = APPEND_NUMBERS_BYTES + 2 + CHANNEL_BYTES_MAX + 2 + PRODUCER_ID_BYTES_MAX +
+export const APPEND_BODY_BYTES_MAX = APPEND_NUMBERS_BYTES + 2 + NAME_BYTES_MAX + 2 + PRODUCER_ID_CHARS_MAX +
   APPEND_FRAMES_BYTES_MAX;
 /** Longest problem document of a refusal. */
 export const PROBLEM_BYTES_MAX = 8 << 10;
@@ -85,22 +83,20 @@ export function writeAppendBody(message: AppendMessage, body: FieldWriter): void
 
 /** Everything of an append, its header included, up to its frames: they follow it on the lane as they are. */
 export function encodeAppendHeader(message: Append): Uint8Array<ArrayBuffer> {
-  const header = new FieldWriter(128).u32(0).u8(AppendMessageType.append).u53(message.requestId);
+  const header = beginMessage(AppendMessageType.append, 128).u53(message.requestId);
   writeAppendFields(message, header);
-  const bytes = header.finish();
-  new DataView(bytes.buffer).setUint32(0, bytes.byteLength - MESSAGE_HEADER_BYTES + message.frames.byteLength, true);
-  return bytes;
+  return finishMessage(header, message.frames.byteLength);
 }
 
 export const APPEND_READERS: { [Name in AppendMessage["type"]]: (body: FieldReader) => AppendMessage } = {
   append: (body) => ({
     type: "append",
     requestId: body.u53(),
-    ack: levelOf(body.u8()),
+    ack: oneOf(ACK_LEVELS, body.u8(), "ack level"),
     isSynced: readFlag(body),
     expectNextSeq: body.u53(),
     producer: readProducer(body),
-    channel: body.text(CHANNEL_BYTES_MAX),
+    channel: body.text(NAME_BYTES_MAX),
     frames: body.restView(),
   }),
   appended: (body) => ({
@@ -110,7 +106,7 @@ export const APPEND_READERS: { [Name in AppendMessage["type"]]: (body: FieldRead
     lastSeq: body.u53(),
     epoch: body.u32(),
     isDuplicate: readFlag(body),
-    achieved: levelOf(body.u8()),
+    achieved: oneOf(ACK_LEVELS, body.u8(), "ack level"),
     copies: body.u16(),
     synced: body.u16(),
   }),
@@ -123,7 +119,7 @@ function writeAppendFields({ ack, isSynced, expectNextSeq, producer = NOBODY, ch
 }
 
 function readProducer(body: FieldReader): ProducerTriple | undefined {
-  const producer = { id: body.text(PRODUCER_ID_BYTES_MAX), epoch: body.u53(), seq: body.u53() };
+  const producer = { id: body.text(PRODUCER_ID_CHARS_MAX), epoch: body.u53(), seq: body.u53() };
   if (isProducerId(producer.id)) return producer;
   if (producer.id === "" && producer.epoch === 0 && producer.seq === 0) return undefined;
   const found = JSON.stringify(producer);
@@ -134,10 +130,4 @@ function readFlag(body: FieldReader): boolean {
   const flag = body.u8();
   if (flag > 1) throw new ProtocolError("malformed-message", `a flag is ${flag}, allowed are 0 and 1`);
   return flag === 1;
-}
-
-function levelOf(index: number): AckLevel {
-  const level = ACK_LEVELS[index];
-  if (level !== undefined) return level;
-  throw new ProtocolError("malformed-message", `ack level ${index}, allowed are 0 to ${ACK_LEVELS.length - 1}`);
 }

@@ -92,6 +92,15 @@ export class FieldWriter {
   }
 }
 
+/** The value that stands for `index` on the wire. @throws ProtocolError where there is none. */
+export function oneOf<Value>(values: readonly Value[], index: number, field: string): Value {
+  const value = values[index];
+  if (value === undefined) {
+    throw new ProtocolError("malformed-message", `${field} ${index}, allowed are 0 to ${values.length - 1}`);
+  }
+  return value;
+}
+
 /** Reads fields one after the other; what does not fit is a {@link ProtocolError} naming the message. */
 export class FieldReader {
   readonly #bytes: Uint8Array;

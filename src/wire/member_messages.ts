@@ -2,14 +2,13 @@
 
 import { MEMBERS_MAX } from "../core/membership.ts";
 import { type Entries, FEED_NACK_CODES, type LogEnd, type MemberMessage, ROLES } from "../core/replica_set.ts";
-import { type FieldReader, FieldWriter } from "./fields.ts";
+import { type FieldReader, type FieldWriter, oneOf } from "./fields.ts";
 import { FRAME_HEADER_BYTES } from "./frame.ts";
+import { beginMessage, finishMessage } from "./message_header.ts";
 import { PRODUCER_EXTENSION_BYTES_MAX } from "./producer_extension.ts";
 import { ProtocolError } from "./protocol_error.ts";
+import { ID_BYTES_MAX } from "./session_messages.ts";
 
-/** Bytes before the body of a message (PROTOCOL.md, section 4). */
-const MESSAGE_HEADER_BYTES = 5;
-const ID_BYTES_MAX = 64;
 /** Those of two memberships. */
 const EVERYONE_MAX = 2 * MEMBERS_MAX;
 /** A channel and the numbers after it. */
@@ -86,12 +85,10 @@ export function writeMemberBody(message: MemberMessage, body: FieldWriter): void
 
 /** Everything of an `entries` message, its header included, up to its frames: they follow it on the lane as they are. */
 export function encodeEntriesHeader(message: Entries): Uint8Array<ArrayBuffer> {
-  const header = new FieldWriter(128).u32(0).u8(MemberMessageType.entries);
+  const header = beginMessage(MemberMessageType.entries, 128);
   header.text(message.channel).u32(message.epoch);
   writeEntriesNumbers(message, header);
-  const bytes = header.finish();
-  new DataView(bytes.buffer).setUint32(0, bytes.byteLength - MESSAGE_HEADER_BYTES + message.frames.byteLength, true);
-  return bytes;
+  return finishMessage(header, message.frames.byteLength);
 }
 
 export const MEMBER_READERS: { [Name in MemberMessage["type"]]: (body: FieldReader) => MemberMessage } = {
@@ -108,7 +105,7 @@ export const MEMBER_READERS: { [Name in MemberMessage["type"]]: (body: FieldRead
   memberState: (body) => ({
     type: "memberState",
     ...readPlace(body),
-    role: indexed(ROLES, body.u8(), "role"),
+    role: oneOf(ROLES, body.u8(), "role"),
     leader: body.text(ID_BYTES_MAX),
     end: readEnd(body),
     commit: body.u53(),
@@ -125,7 +122,7 @@ export const MEMBER_READERS: { [Name in MemberMessage["type"]]: (body: FieldRead
     type: "feedNack",
     ...readPlace(body),
     requestId: body.u53(),
-    code: indexed(FEED_NACK_CODES, body.u8(), "feed nack code"),
+    code: oneOf(FEED_NACK_CODES, body.u8(), "feed nack code"),
     seq: body.u53(),
     epochAt: body.u32(),
   }),
@@ -192,12 +189,4 @@ function readFlags(body: FieldReader): [boolean, boolean, boolean] {
   const bits = body.u8();
   if (bits > 7) throw new ProtocolError("malformed-message", `a vote has flags ${bits}, allowed are 0 to 7`);
   return [(bits & 1) !== 0, (bits & 2) !== 0, (bits & 4) !== 0];
-}
-
-function indexed<Value>(values: readonly Value[], index: number, field: string): Value {
-  const value = values[index];
-  if (value === undefined) {
-    throw new ProtocolError("malformed-message", `${field} ${index}, allowed are 0 to ${values.length - 1}`);
-  }
-  return value;
 }

@@ -3,6 +3,7 @@
 // those of entries and appends are copied once where they come in pieces, and not at all where they come in one.
 
 import { viewOf } from "../lib/bytes.ts";
+import { MESSAGE_HEADER_BYTES } from "./message_header.ts";
 import {
   bodyBounds,
   type Chunk,
@@ -10,7 +11,6 @@ import {
   decodeBody,
   type Message,
   MESSAGE_BYTES_MAX,
-  MESSAGE_HEADER_BYTES,
   type MessageName,
   messageName,
   MessageType,

@@ -9,8 +9,9 @@ import {
   AppendMessageType,
   writeAppendBody,
 } from "./append_messages.ts";
-import { FieldReader, FieldWriter } from "./fields.ts";
+import { FieldReader, type FieldWriter } from "./fields.ts";
 import { ENTRIES_BODY_BYTES_MIN, MEMBER_READERS, MemberMessageType, writeMemberBody } from "./member_messages.ts";
+import { beginMessage, finishMessage, MESSAGE_HEADER_BYTES } from "./message_header.ts";
 import {
   type AnyPeerMessage,
   PEER_MESSAGE_BYTES_MAX,
@@ -25,7 +26,6 @@ import { SESSION_READERS, type SessionMessage, SessionMessageType, writeSessionB
 export const PROTOCOL_VERSION_MIN = 1;
 export const PROTOCOL_VERSION_MAX = 1;
 
-export const MESSAGE_HEADER_BYTES = 5;
 /** Largest body of any message but those that carry payloads: chunk, entries, append, peerMessage. */
 export const MESSAGE_BYTES_MAX = 32 << 10;
 /** Largest number of log bytes in one chunk message. */
@@ -84,19 +84,14 @@ const READERS: { [Name in Message["type"]]: (body: FieldReader) => Message } = {
 
 /** The whole message, header included, ready for a lane (or, a commit, for a datagram). */
 export function encodeMessage(message: Message): Uint8Array<ArrayBuffer> {
-  const writer = new FieldWriter();
-  writer.u32(0).u8(MessageType[message.type]);
+  const writer = beginMessage(MessageType[message.type]);
   writeBody(message, writer);
-  const bytes = writer.finish();
-  new DataView(bytes.buffer).setUint32(0, bytes.byteLength - MESSAGE_HEADER_BYTES, true);
-  return bytes;
+  return finishMessage(writer);
 }
 
 /** The header of a chunk message; `byteLength` log bytes (at most CHUNK_BYTES_MAX) follow it on the lane. */
 export function encodeChunkHeader(subscription: number, byteLength: number): Uint8Array<ArrayBuffer> {
-  return new FieldWriter(CHUNK_HEADER_BYTES).u32(byteLength + CHUNK_SUBSCRIPTION_BYTES).u8(MessageType.chunk).u32(
-    subscription,
-  ).finish();
+  return finishMessage(beginMessage(MessageType.chunk, CHUNK_HEADER_BYTES).u32(subscription), byteLength);
 }
 
 /**

@@ -2,6 +2,7 @@
 
 import type { FieldReader, FieldWriter } from "./fields.ts";
 import { ProtocolError } from "./protocol_error.ts";
+import { ID_BYTES_MAX } from "./session_messages.ts";
 
 /** First field of a peer hello: "MRLP". */
 const PEER_HELLO_MAGIC = 0x504c524d;
@@ -15,7 +16,6 @@ export const PEER_PAYLOAD_BYTES_MAX = 1 << 20;
 /** Largest body of such a message: its payload and its fields. */
 export const PEER_MESSAGE_BYTES_MAX = PEER_PAYLOAD_BYTES_MAX + 1024;
 
-const ID_BYTES_MAX = 64;
 const AGENT_BYTES_MAX = 255;
 
 export const PEER_MESSAGE_KINDS = ["send", "request", "reply", "failure"] as const;

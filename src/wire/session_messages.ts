@@ -1,7 +1,7 @@
 // The messages of a session between a replica and a node (PROTOCOL.md, section 5) but for chunks: their shapes, and bytes <-> shapes.
 
 import type { Epoch, Seq } from "../core/position.ts";
-import type { FieldReader, FieldWriter } from "./fields.ts";
+import { type FieldReader, type FieldWriter, oneOf } from "./fields.ts";
 import { ProtocolError } from "./protocol_error.ts";
 
 /** First field of a hello: "MRLH", so that a stranger's bytes are told at once. */
@@ -275,14 +275,6 @@ function readPositions(body: FieldReader, positionsMax: number): Position[] {
     throw new ProtocolError("malformed-message", `${count} positions in one message, allowed are ${positionsMax}`);
   }
   return Array.from({ length: count }, () => ({ subscription: body.u32(), commit: body.u53() }));
-}
-
-function oneOf<Value>(values: readonly Value[], index: number, field: string): Value {
-  const value = values[index];
-  if (value === undefined) {
-    throw new ProtocolError("malformed-message", `${field} ${index}, allowed are 0 to ${values.length - 1}`);
-  }
-  return value;
 }
 
 function readHello(body: FieldReader): Hello {
