@@ -138,7 +138,7 @@ export interface ReadLimit {
   readonly bytesMax: number;
 }
 
-/** Reads forward through a log, across segment boundaries. Holds no buffer between reads. */
+/** Reads forward through a log, across segment boundaries. One that reads on and on may hold a few buffers, none at the tail. */
 export interface LogCursor {
   readonly nextSeq: Seq;
   /**

@@ -1,4 +1,4 @@
-// Reads a segment log forward: from the tail cache where the position is in it, else with one disk read, verified.
+// Reads a segment log forward: from the tail cache where the position is in it, else from the disk, verified.
 
 import type { Seq } from "../core/position.ts";
 import { viewOf } from "../lib/bytes.ts";
@@ -10,6 +10,7 @@ import type { LogCursor, LogSlice, ReadLimit } from "./log_store.ts";
 import { DamageFound, type Segment } from "./segment.ts";
 import type { Place } from "./segment_index.ts";
 import { startOf } from "./segment_list.ts";
+import { READ_AHEAD_BYTES_MIN, ReadAhead } from "./read_ahead.ts";
 import type { SegmentReader } from "./segment_reader.ts";
 import { StoreError } from "./store_error.ts";
 
@@ -18,6 +19,7 @@ const READ_BYTES_MAX = 16 * 1024 * 1024;
 
 export class SegmentCursor implements LogCursor {
   readonly #log: SegmentReader;
+  readonly #ahead: ReadAhead;
   #nextSeq: Seq;
   /** Where `#nextSeq` stands on disk, once known. */
   #at: { segment: Segment; place: Place } | undefined;
@@ -28,6 +30,7 @@ export class SegmentCursor implements LogCursor {
 
   constructor(log: SegmentReader, from: Seq) {
     this.#log = log;
+    this.#ahead = new ReadAhead(log);
     this.#nextSeq = from;
     this.#truncations = log.truncations.count;
   }
@@ -48,8 +51,7 @@ export class SegmentCursor implements LogCursor {
 
   close(): void {
     this.#isClosed = true;
-    this.#at = undefined;
-    this.#hint = undefined;
+    this.#lose();
   }
 
   async #read(limit: ReadLimit): Promise<LogSlice | undefined> {
@@ -61,8 +63,8 @@ export class SegmentCursor implements LogCursor {
     const capped = { upTo, bytesMax: limit.bytesMax };
     const cached = this.#log.cache.read(this.#nextSeq, capped, this.#hint);
     if (!cached) return await this.#readFromDisk(capped);
+    this.#lose();
     this.#hint = cached.place;
-    this.#at = undefined;
     this.#nextSeq = cached.slice.lastSeq + 1;
     return cached.slice;
   }
@@ -74,8 +76,14 @@ export class SegmentCursor implements LogCursor {
     const lowest = truncations.lowestSince(this.#truncations);
     if (this.#nextSeq > lowest) throw new StoreError("out-of-range", `entry ${this.#nextSeq} was cut off at ${lowest}`);
     this.#truncations = truncations.count;
+    this.#lose();
+  }
+
+  /** Forgets where it stands on disk and in the cache, and what it has of the disk. */
+  #lose(): void {
     this.#at = undefined;
     this.#hint = undefined;
+    this.#ahead.clear();
   }
 
   async #readFromDisk(limit: ReadLimit): Promise<LogSlice | undefined> {
@@ -88,7 +96,7 @@ export class SegmentCursor implements LogCursor {
     } catch (error) {
       if (this.#log.truncations.count !== truncations) return await this.#read(limit);
       if (!(error instanceof StoreError) || error.code !== "damaged") throw error;
-      this.#at = undefined;
+      this.#lose();
       throw this.#log.foundDamage(this.#nextSeq, error);
     }
     return await this.#read(limit);
@@ -115,10 +123,19 @@ export class SegmentCursor implements LogCursor {
     const { crc32 } = this.#log;
     const available = segment.end - place.position;
     let wanted = Math.min(available, READ_BYTES_MAX, Math.max(limit.bytesMax, FRAME_HEADER_BYTES));
+    let isOneOfMany = wanted >= READ_AHEAD_BYTES_MIN;
+    const ahead = isOneOfMany ? await this.#ahead.take(segment, place.position) : undefined;
+    if (ahead) {
+      const walk = walkCarefully(ahead, place.tail, crc32);
+      if (walk.end > 0 && !walk.fault) return { bytes: ahead, walk };
+    }
     while (true) {
       const bytes = await this.#log.readAt(segment, place.position, wanted);
       const walk = walkCarefully(bytes, place.tail, crc32);
-      if (walk.end > 0) return { bytes, walk };
+      if (walk.end > 0) {
+        if (isOneOfMany) this.#ahead.noteRead(segment, place.position, bytes);
+        return { bytes, walk };
+      }
       if (walk.fault) throw new DamageFound(segment.path, place, walk.fault.message);
       const needed = bytes.byteLength < FRAME_HEADER_BYTES
         ? Infinity
@@ -127,6 +144,7 @@ export class SegmentCursor implements LogCursor {
         throw new DamageFound(segment.path, place, "the file ends inside an entry");
       }
       wanted = needed;
+      isOneOfMany = false;
     }
   }
 

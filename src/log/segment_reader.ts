@@ -69,12 +69,12 @@ export class SegmentReader {
     );
   }
 
-  /** Up to `length` bytes of a segment, in memory that nobody else holds. */
-  async readAt(segment: Segment, position: number, length: number): Promise<Uint8Array> {
+  /** Up to `length` bytes of a segment, in memory that nobody else holds, behind `room` bytes of any content. */
+  async readAt(segment: Segment, position: number, length: number, room = 0): Promise<Uint8Array> {
     const { disk, files } = this.#log.context;
-    const bytes = disk.allocate(length);
-    const count = await files.use(segment.path, (file) => file.read(position, bytes));
-    return count === length ? bytes : bytes.subarray(0, count);
+    const bytes = disk.allocate(room + length);
+    const count = await files.use(segment.path, (file) => file.read(position, room > 0 ? bytes.subarray(room) : bytes));
+    return count === length ? bytes : bytes.subarray(0, room + count);
   }
 
   /** Runs a lookup, noting the damage that it meets. */

@@ -30,6 +30,7 @@ const NOTHING_PENDING = -1;
 export interface MultiplexerOptions {
   readonly laneSliceBytesMax: number;
   readonly laneWindowBytes: number;
+  readonly logWindowBytes: number;
 }
 
 /** What a received message means to the owner of the multiplexer. */
@@ -67,16 +68,17 @@ export class Multiplexer {
 
   /** RangeError where the limits contradict the protocol. */
   constructor(options: MultiplexerOptions) {
-    const { laneSliceBytesMax, laneWindowBytes } = options;
+    const { laneSliceBytesMax } = options;
     if (!(laneSliceBytesMax >= 1 && laneSliceBytesMax <= LANE_SLICE_BYTES_MAX)) {
       throw new RangeError(`laneSliceBytesMax is ${laneSliceBytesMax}, allowed is 1 to ${LANE_SLICE_BYTES_MAX}`);
     }
-    if (!(laneWindowBytes >= INITIAL_WINDOW_BYTES && laneWindowBytes <= Number.MAX_SAFE_INTEGER / 2)) {
-      throw new RangeError(`laneWindowBytes is ${laneWindowBytes}, allowed is ${INITIAL_WINDOW_BYTES} and more`);
-    }
+    for (const name of ["laneWindowBytes", "logWindowBytes"] as const) checkWindow(name, options[name]);
     this.#options = options;
     this.#lanes = LANES.map(newLaneState);
-    if (laneWindowBytes > INITIAL_WINDOW_BYTES) { for (const lane of LANES) this.#grant(lane, laneWindowBytes); }
+    for (const lane of LANES) {
+      const windowBytes = this.#windowBytes(lane);
+      if (windowBytes > INITIAL_WINDOW_BYTES) this.#grant(lane, windowBytes);
+    }
   }
 
   /** Queues `bytes` for `lane`; they must not change afterwards. */
@@ -254,9 +256,14 @@ export class Multiplexer {
     const state = this.#lanes[lane]!;
     state.consumedBytes += size;
     assert(state.consumedBytes <= state.receivedBytes, "no more is consumed than was received");
-    const limit = state.consumedBytes + this.#options.laneWindowBytes;
+    const windowBytes = this.#windowBytes(lane);
+    const limit = state.consumedBytes + windowBytes;
     const due = limit - state.receiveLimitBytes;
-    if (due > 0 && due * 2 >= this.#options.laneWindowBytes) this.#grant(lane, limit);
+    if (due > 0 && due * 2 >= windowBytes) this.#grant(lane, limit);
+  }
+
+  #windowBytes(lane: Lane): number {
+    return lane === Lane.log ? this.#options.logWindowBytes : this.#options.laneWindowBytes;
   }
 
   #grant(lane: Lane, limit: number): void {
@@ -265,6 +272,11 @@ export class Multiplexer {
     state.pendingLimitBytes = limit;
     state.receiveLimitBytes = limit;
   }
+}
+
+function checkWindow(name: string, bytes: number): void {
+  if (bytes >= INITIAL_WINDOW_BYTES && bytes <= Number.MAX_SAFE_INTEGER / 2) return;
+  throw new RangeError(`${name} is ${bytes}, allowed is ${INITIAL_WINDOW_BYTES} and more`);
 }
 
 function newLaneState(): LaneState {

@@ -96,6 +96,8 @@ export interface SessionLimits {
   readonly laneSliceBytesMax: number;
   /** Bytes of one lane that the receiver holds for a reader that does not read. */
   readonly laneWindowBytes: number;
+  /** The same of the log lane where lanes share one connection: what is on its way counts too, and that lane is to keep it full. */
+  readonly logWindowBytes: number;
   /** Bytes of one lane that may wait at the sender. */
   readonly laneQueuedBytesMax: number;
   /** Bytes of all lanes that may wait at the sender; control is counted, but never waits for the others. */
@@ -117,6 +119,7 @@ export interface SessionLimits {
 export const SESSION_LIMITS: SessionLimits = {
   laneSliceBytesMax: 64 << 10,
   laneWindowBytes: 1 << 20,
+  logWindowBytes: 2 << 20,
   laneQueuedBytesMax: 256 << 10,
   sessionQueuedBytesMax: 1 << 20,
   socketQueuedBytesMax: 1 << 20,

@@ -17,6 +17,9 @@ export const limitsConfig = z.strictObject({
   laneWindowBytes: z.int().min(64 << 10).max(1 << 30).default(1 << 20).describe(
     "unread bytes of a lane held by the receiver",
   ),
+  logWindowBytes: z.int().min(64 << 10).max(1 << 30).default(2 << 20).describe(
+    "the same of the log lane of a WebSocket, TLS or TCP session, with what is on its way",
+  ),
   laneQueuedBytesMax: bytes(256 << 10).describe("bytes of a lane that wait at the sender"),
   sessionQueuedBytesMax: bytes(1 << 20).describe("bytes of all lanes of a session that wait at the sender"),
   serverQueuedBytesMax: bytes(256 << 20).describe("bytes of all sessions that wait at the sender"),
@@ -55,6 +58,9 @@ export const limitsConfig = z.strictObject({
   }
   if (limits.laneWindowBytes < limits.laneSliceBytesMax) {
     refuse("laneWindowBytes", `${limits.laneWindowBytes} is below laneSliceBytesMax ${limits.laneSliceBytesMax}`);
+  }
+  if (limits.logWindowBytes < limits.laneWindowBytes) {
+    refuse("logWindowBytes", `${limits.logWindowBytes} is below laneWindowBytes ${limits.laneWindowBytes}`);
   }
   if (limits.sessionQueuedBytesMax < limits.laneQueuedBytesMax) {
     refuse(

@@ -14,8 +14,8 @@ import { ProtocolError } from "../../src/wire/protocol_error.ts";
 import { pattern } from "./lane_bytes.ts";
 
 const WINDOW_BYTES = 256 << 10;
-const make = (laneWindowBytes = WINDOW_BYTES) =>
-  new Multiplexer({ laneSliceBytesMax: LANE_SLICE_BYTES_MAX, laneWindowBytes });
+const make = (laneWindowBytes = WINDOW_BYTES, logWindowBytes = laneWindowBytes) =>
+  new Multiplexer({ laneSliceBytesMax: LANE_SLICE_BYTES_MAX, laneWindowBytes, logWindowBytes });
 
 /** One that has told its windows, and whose peer has told it theirs. */
 function started(): Multiplexer {
@@ -55,6 +55,21 @@ describe("Multiplexer sends", () => {
   test("its windows first, in one message", () => {
     const bytes = WINDOW_BYTES.toString(16).padStart(16, "0").match(/../g)!.reverse().map((pair) => parseInt(pair, 16));
     expect(make().take()).toEqual(Uint8Array.from([GRANT_KIND, ...LANES.flatMap((lane) => [lane, ...bytes])]));
+  });
+
+  test("a window of its own for the log lane", () => {
+    const multiplexer = make(INITIAL_WINDOW_BYTES, WINDOW_BYTES);
+    expect(multiplexer.take()).toEqual(grant([Lane.log, BigInt(WINDOW_BYTES)]));
+    const taken = WINDOW_BYTES / 2;
+    for (let at = 0; at < taken; at += LANE_SLICE_BYTES_MAX) {
+      const slice = new Uint8Array(1 + LANE_SLICE_BYTES_MAX);
+      slice[0] = Lane.log;
+      multiplexer.receive(slice);
+    }
+    multiplexer.consumed(Lane.log, taken - 1);
+    expect(multiplexer.take()).toBeUndefined();
+    multiplexer.consumed(Lane.log, 1);
+    expect(multiplexer.take()).toEqual(grant([Lane.log, BigInt(WINDOW_BYTES + taken)]));
   });
 
   test("nothing at first where its window is the initial one", () => {
@@ -174,9 +189,11 @@ describe("Multiplexer refuses", () => {
   }
 
   test("limits that contradict the protocol", () => {
-    expect(() => new Multiplexer({ laneSliceBytesMax: 65537, laneWindowBytes: WINDOW_BYTES })).toThrow(RangeError);
-    expect(() => new Multiplexer({ laneSliceBytesMax: 0, laneWindowBytes: WINDOW_BYTES })).toThrow(RangeError);
-    expect(() => make(INITIAL_WINDOW_BYTES - 1)).toThrow(RangeError);
+    const windows = { laneWindowBytes: WINDOW_BYTES, logWindowBytes: WINDOW_BYTES };
+    expect(() => new Multiplexer({ laneSliceBytesMax: 65537, ...windows })).toThrow(RangeError);
+    expect(() => new Multiplexer({ laneSliceBytesMax: 0, ...windows })).toThrow(RangeError);
+    expect(() => make(INITIAL_WINDOW_BYTES - 1, WINDOW_BYTES)).toThrow("laneWindowBytes is 65535");
+    expect(() => make(WINDOW_BYTES, INITIAL_WINDOW_BYTES - 1)).toThrow("logWindowBytes is 65535");
   });
 });
 

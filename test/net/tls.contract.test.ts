@@ -51,7 +51,7 @@ function rulesTests(kind: Kind): void {
     ["a close message that is no text", (peer) => peer.message(0x12, 0xff, 0xff), "malformed-message"],
     ["bytes beyond the window", (peer) => {
       const slice = new Uint8Array(65_537).fill(1, 0, 1);
-      for (let sent = 0; sent <= SESSION_LIMITS.laneWindowBytes; sent += 65_536) peer.send(framed(slice));
+      for (let sent = 0; sent <= SESSION_LIMITS.logWindowBytes; sent += 65_536) peer.send(framed(slice));
     }, "lane-overflow"],
   ];
   for (const [title, attack, code] of attacks) {
@@ -135,7 +135,7 @@ function slownessTests(kind: Kind): void {
     const listening = await start(kind, limits);
     const relay = await relayTo(listening.listener.url);
     cleanUps.push(() => relay.close());
-    const client = await connect(relay.url, { laneWindowBytes: 64 << 20 });
+    const client = await connect(relay.url, { laneWindowBytes: 64 << 20, logWindowBytes: 64 << 20 });
     await client.lane(Lane.control).writable.getWriter().write(pattern(0, 1));
     // The client reads all; it is the connection that stands still.
     void client.lane(Lane.log).readable.pipeTo(new WritableStream()).catch(() => {});

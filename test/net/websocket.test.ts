@@ -99,7 +99,7 @@ function ruleTests(isSecure: boolean): void {
     ["bits that are reserved", (peer) => peer.send(frame(slice(0, 1), 0xf2)), "malformed-message"],
     ["a frame without a mask", (peer) => peer.send(Uint8Array.of(0x82, 2, 0, 0)), "malformed-message"],
     ["bytes beyond the window", (peer) => {
-      for (let sent = 0; sent <= SESSION_LIMITS.laneWindowBytes; sent += 65536) peer.send(frame(slice(1, 65536)));
+      for (let sent = 0; sent <= SESSION_LIMITS.logWindowBytes; sent += 65536) peer.send(frame(slice(1, 65536)));
     }, "lane-overflow"],
     ["300,000 fragments of one byte", (peer) => {
       peer.send(frame(slice(0, 0), 0x02));

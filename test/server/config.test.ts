@@ -82,6 +82,10 @@ describe("configuration", () => {
       `limits.appendQueuedBytesMax: 9 is below requestBodyBytesMax ${9 << 20}`,
     ],
     [{ laneWindowBytes: 65_535 }, "limits.laneWindowBytes: Too small"],
+    [
+      { laneWindowBytes: 1 << 20, logWindowBytes: 1000 << 10 },
+      `limits.logWindowBytes: ${1000 << 10} is below laneWindowBytes ${1 << 20}`,
+    ],
     [{ laneSliceBytesMax: 65_537 }, "limits.laneSliceBytesMax"],
     [
       { idleTimeoutMs: 4000, heartbeatMs: 2000 },

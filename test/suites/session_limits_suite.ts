@@ -21,7 +21,7 @@ const READ_BYTES_MAX = 64 << 10;
 export function limitTests(open: Open, { unreadBytesMax = READ_BYTES_MAX }: SessionSuiteOptions): void {
   test("no more waits at the sender and no more is held at the receiver than the lane's limits say", async () => {
     const [laneWindowBytes, laneQueuedBytesMax] = [128 << 10, 64 << 10];
-    const { client, server } = await open({ laneWindowBytes, laneQueuedBytesMax });
+    const { client, server } = await open({ laneWindowBytes, logWindowBytes: laneWindowBytes, laneQueuedBytesMax });
     const { counter } = flood(client, Lane.log);
     await settled(() => counter.acceptedBytes);
     expect(await heldBytes(server, Lane.log)).toBeLessThanOrEqual(laneWindowBytes + unreadBytesMax);

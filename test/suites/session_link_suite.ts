@@ -51,7 +51,12 @@ export function linkTests(open: Open, capabilities: SessionSuiteOptions): void {
   });
 
   test("a peer that takes nothing for stalledSendMs is given up as stalled-reader", async () => {
-    const pair = await open({ stalledSendMs: 300, closeGraceMs: 200, laneWindowBytes: 64 << 20 }, LINKED);
+    const pair = await open({
+      stalledSendMs: 300,
+      closeGraceMs: 200,
+      laneWindowBytes: 64 << 20,
+      logWindowBytes: 64 << 20,
+    }, LINKED);
     await settleLanes(pair);
     pair.link!.freeze(true);
     const { running } = flood(pair.client, Lane.log);
@@ -118,7 +123,7 @@ const ELSEWHERE_QUIET_MS = 700;
 
 /** A pair whose log lane is full to the last buffer of the network, and how much of it has been read. */
 async function openCongested(open: Open) {
-  const pair = await open({ laneWindowBytes: 64 << 20 }, LINKED);
+  const pair = await open({ laneWindowBytes: 64 << 20, logWindowBytes: 64 << 20 }, LINKED);
   await settleLanes(pair);
   pair.link!.freeze(true);
   const { counter } = flood(pair.client, Lane.log);

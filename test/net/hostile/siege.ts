@@ -38,6 +38,7 @@ export const SIEGE_LIMITS = {
   closeGraceMs: 200,
   keepAliveMs: 300,
   laneWindowBytes: 256 << 10,
+  logWindowBytes: 256 << 10,
   laneQueuedBytesMax: 128 << 10,
   sessionQueuedBytesMax: 256 << 10,
   handshakesPerSecond: 1_000_000,

@@ -1,0 +1,102 @@
+// What a cursor that reads on and on gets from the disk before it asks: while one block is verified and sent, the next ones are
+// read. The first read from a place goes without, and so do short reads, entries larger than a block and the end of a segment.
+
+import type { Segment } from "./segment.ts";
+import type { SegmentReader } from "./segment_reader.ts";
+
+const BLOCK_BYTES = 448 << 10;
+/** Room in front of a block, for the beginning of the frame whose rest the block has. */
+const JOINT_BYTES = 64 << 10;
+/** Blocks of one reader that are on their way, or here and not asked for. */
+const BLOCKS_MAX = 2;
+
+/** A read that asks for less is not one of many. */
+export const READ_AHEAD_BYTES_MIN = JOINT_BYTES + BLOCK_BYTES;
+
+/** Where bytes are in a segment. */
+interface Range {
+  readonly segment: Segment;
+  readonly position: number;
+  readonly end: number;
+}
+
+interface Block extends Range {
+  /** Room, and the bytes after it; undefined where they could not be read. Never rejects: whoever reads them again is told. */
+  readonly loaded: Promise<Uint8Array | undefined>;
+}
+
+export class ReadAhead {
+  readonly #log: SegmentReader;
+  /** Without gaps; the first one follows on `#last`. */
+  #blocks: Block[] = [];
+  /** What was given out last. */
+  #last: (Range & { readonly bytes: Uint8Array }) | undefined;
+
+  constructor(log: SegmentReader) {
+    this.#log = log;
+  }
+
+  /**
+   * The bytes of `segment` from `position` on that were read ahead, if any; in memory that nobody else changes. The disk may have
+   * others there by now.
+   */
+  async take(segment: Segment, position: number): Promise<Uint8Array | undefined> {
+    const last = this.#last;
+    if (!last || !isContinued(last, segment, position)) return this.clear();
+    const block = this.#blocks.shift();
+    if (!block) return undefined;
+    this.#fill(block);
+    const loaded = await block.loaded;
+    if (!loaded) return this.clear();
+    const bytes = joined(last.bytes.subarray(position - last.position), loaded);
+    this.#last = { segment, position, end: block.end, bytes };
+    return bytes;
+  }
+
+  /** Notes what was read otherwise. Where it goes on from what was read before it, what follows is read ahead. */
+  noteRead(segment: Segment, position: number, bytes: Uint8Array): void {
+    const before = this.#last;
+    this.#blocks = [];
+    this.#last = { segment, position, end: position + bytes.byteLength, bytes };
+    if (before && isContinued(before, segment, position)) this.#fill(this.#last);
+  }
+
+  /** Lets go of all that was read: it will not be asked for, or the log has other bytes there. */
+  clear(): undefined {
+    this.#blocks = [];
+    this.#last = undefined;
+  }
+
+  /** Begins to read what follows on `after`, in whole blocks. */
+  #fill(after: Range): void {
+    const { segment } = after;
+    let { end } = this.#blocks.at(-1) ?? after;
+    while (this.#blocks.length < BLOCKS_MAX && end + BLOCK_BYTES <= segment.end) {
+      const position = end;
+      end += BLOCK_BYTES;
+      this.#blocks.push({ segment, position, end, loaded: this.#load(segment, position) });
+    }
+  }
+
+  async #load(segment: Segment, position: number): Promise<Uint8Array | undefined> {
+    try {
+      const bytes = await this.#log.readAt(segment, position, BLOCK_BYTES, JOINT_BYTES);
+      return bytes.byteLength === JOINT_BYTES + BLOCK_BYTES ? bytes : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+/** Whether all of `last` was used, but for the beginning of a frame. */
+function isContinued(last: Range, segment: Segment, position: number): boolean {
+  if (last.segment !== segment || position <= last.position || position > last.end) return false;
+  return last.end - position <= JOINT_BYTES;
+}
+
+/** `rest` in front of the bytes of a block. */
+function joined(rest: Uint8Array, block: Uint8Array): Uint8Array {
+  const start = JOINT_BYTES - rest.byteLength;
+  block.set(rest, start);
+  return block.subarray(start);
+}

@@ -1,0 +1,198 @@
+// What cursors read before they are asked for it must never be seen, but for its speed.
+
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import type { MemoryDisk } from "../../src/log/disk.memory.ts";
+import type { Log, LogCursor, LogSlice } from "../../src/log/log_store.ts";
+import { READ_AHEAD_BYTES_MIN } from "../../src/log/read_ahead.ts";
+import { SEGMENT_HEADER_BYTES } from "../../src/log/segment_format.ts";
+import { frameBytes } from "../../src/wire/frame.ts";
+import { lastSegmentPath, openRig, reopenKilled, type Rig, type RigOptions } from "./crash_rig.ts";
+import { appendSynced, checkedSeqs, codeOf, makeRun, range, readAll } from "./run_builder.ts";
+
+const ALL = Number.MAX_SAFE_INTEGER;
+const LIMIT = { upTo: ALL, bytesMax: READ_AHEAD_BYTES_MIN };
+const KIB = 1 << 10;
+
+/** A log of `count` entries that are read from the disk. */
+async function filled(
+  { count, payloadBytes, ...options }: RigOptions & { count: number; payloadBytes: number | ((seq: number) => number) },
+): Promise<Rig> {
+  const rig = await openRig(undefined, options);
+  for (let left = count; left > 0; left -= 200) {
+    await appendSynced(rig.log, { count: Math.min(left, 200), payloadBytes });
+  }
+  return rig;
+}
+
+/** Counts the reads of the disk from now on. */
+function countReads(disk: MemoryDisk): { reads: number } {
+  const counted = { reads: 0 };
+  disk.before = (operation) => void (operation === "read" && counted.reads++);
+  return counted;
+}
+
+async function next(cursor: LogCursor): Promise<LogSlice> {
+  return (await cursor.read(LIMIT))!;
+}
+
+const seqsOf = ({ firstSeq, lastSeq }: LogSlice) => range(firstSeq, lastSeq);
+
+describe("a cursor that reads on and on", () => {
+  test("has the next two blocks read from its second read on, and nothing is read twice", async () => {
+    const { disk, log } = await filled({ count: 4000, payloadBytes: KIB });
+    const counted = countReads(disk);
+    const cursor = log.cursor(1);
+    const seen: number[] = [];
+    const slices = [await next(cursor)];
+    seen.push(counted.reads);
+    for (let round = 0; round < 3; round++) {
+      slices.push(await next(cursor));
+      seen.push(counted.reads);
+    }
+    expect(seen.map((reads) => reads - seen[0]!)).toEqual([0, 3, 4, 5]);
+    expect(slices.every(({ bytes }) => bytes.byteLength <= LIMIT.bytesMax)).toBe(true);
+    const rest = await readAll(cursor, LIMIT.bytesMax);
+    expect([...slices.flatMap(seqsOf), ...checkedSeqs(rest)]).toEqual(range(1, 4000));
+    expect(slices.flatMap(({ bytes }) => checkedSeqs(bytes))).toEqual(slices.flatMap(seqsOf));
+    cursor.close();
+  });
+
+  test("reads nothing ahead where it asks for little, and nothing behind the end", async () => {
+    const { disk, log } = await filled({ count: 1500, payloadBytes: KIB });
+    const counted = countReads(disk);
+    const little = log.cursor(1);
+    for (let round = 0; round < 5; round++) await little.read({ upTo: ALL, bytesMax: 64 * KIB });
+    expect(counted.reads).toBeLessThan(8);
+    const near = log.cursor(800);
+    const before = counted.reads;
+    expect(checkedSeqs(await readAll(near, LIMIT.bytesMax))).toEqual(range(800, 1500));
+    expect(counted.reads - before).toBeLessThan(5);
+  });
+
+  const sizes: [string, number, number | ((seq: number) => number)][] = [
+    ["larger than the joint of two blocks", 60, 100 * KIB],
+    ["larger than a block", 9, 700 * KIB],
+    ["some large, most small", 1200, (seq) => seq % 199 === 0 ? 600 * KIB : seq % 50 === 0 ? 70 * KIB : 900],
+  ];
+  for (const [title, count, payloadBytes] of sizes) {
+    test(`gives all entries, ${title}`, async () => {
+      const { log } = await filled({ count, payloadBytes, segmentBytesMax: 8 << 20 });
+      expect(checkedSeqs(await readAll(log.cursor(1), LIMIT.bytesMax))).toEqual(range(1, count));
+    });
+  }
+
+  test("reads a block again where it could not be read ahead", async () => {
+    const { disk, log } = await filled({ count: 4000, payloadBytes: KIB });
+    const cursor = log.cursor(1);
+    await next(cursor);
+    disk.failNext("read");
+    expect(await codeOf(() => next(cursor))).toBe("failed");
+    const seqs = seqsOf(await next(cursor));
+    // These are read ahead, and are not to be had.
+    disk.failNext("read");
+    disk.failNext("read");
+    for (let round = 0; round < 3; round++) seqs.push(...seqsOf(await next(cursor)));
+    expect(seqs).toEqual(range(seqs[0]!, seqs.at(-1)!));
+    expect(checkedSeqs(await readAll(cursor, LIMIT.bytesMax)).at(-1)).toBe(4000);
+  });
+});
+
+describe("what was read ahead and is no longer so", () => {
+  /** A cursor that has blocks which were read ahead, after the entries up to `seq`. */
+  async function ahead(options: RigOptions = {}): Promise<{ rig: Rig; cursor: LogCursor; seq: number; log: Log }> {
+    const rig = await filled({ count: 4000, payloadBytes: KIB, ...options });
+    const cursor = rig.log.cursor(1);
+    for (let round = 0; round < 3; round++) await next(cursor);
+    return { rig, cursor, seq: cursor.nextSeq - 1, log: rig.log };
+  }
+
+  test("is not damage while the disk has the right bytes", async () => {
+    const rig = await filled({ count: 4000, payloadBytes: KIB });
+    const content = rig.disk.contentOf(lastSegmentPath(rig.disk));
+    const cursor = rig.log.cursor(1);
+    await next(cursor);
+    content.flipBit(1_200_000, 3);
+    const { lastSeq } = await next(cursor);
+    content.flipBit(1_200_000, 3);
+    expect(checkedSeqs(await readAll(cursor, LIMIT.bytesMax))).toEqual(range(lastSeq + 1, 4000));
+    expect([rig.log.damage, rig.notices]).toEqual([undefined, []]);
+  });
+
+  test("is damage where the disk has wrong bytes, found at the same entry", async () => {
+    const rig = await filled({ count: 4000, payloadBytes: KIB });
+    rig.disk.contentOf(lastSegmentPath(rig.disk)).flipBit(1_200_000, 3);
+    const cursor = rig.log.cursor(1);
+    expect(await codeOf(() => readAll(cursor, LIMIT.bytesMax))).toBe("damaged");
+    expect(cursor.nextSeq).toBe(rig.log.damage!.seq);
+    expect(rig.log.damage!.seq).toBe(1 + Math.floor((1_200_000 - SEGMENT_HEADER_BYTES) / frameBytes(KIB)));
+  });
+
+  test("is forgotten when the log is cut, and what was appended then is read", async () => {
+    const { rig, cursor, seq, log } = await ahead();
+    await log.truncate(seq + 10);
+    await appendSynced(log, { count: 600, payloadBytes: 2 * KIB, epoch: 2 });
+    const bytes = await readAll(cursor, LIMIT.bytesMax);
+    expect(checkedSeqs(bytes)).toEqual(range(seq + 1, seq + 609));
+    expect(bytes.byteLength).toBeGreaterThan(600 * 2 * KIB);
+    await rig.store.close();
+  });
+
+  test("does not keep the log from being closed, nor its process from going on", async () => {
+    const { rig, cursor } = await ahead();
+    const reading = codeOf(() => next(cursor));
+    await rig.store.close();
+    expect(["none", "closed"]).toContain(await reading);
+    expect(await codeOf(() => next(cursor))).toBe("closed");
+    cursor.close();
+    expect((await reopenKilled(rig)).log.recovery.clean).toBe(true);
+  });
+});
+
+test("any log read in any pieces, cut anywhere between reads, is the log", async () => {
+  const payload = fc.oneof(
+    { weight: 20, arbitrary: fc.integer({ min: 0, max: 3000 }) },
+    { weight: 2, arbitrary: fc.integer({ min: 50 * KIB, max: 80 * KIB }) },
+    { weight: 1, arbitrary: fc.integer({ min: 400 * KIB, max: 600 * KIB }) },
+  );
+  const step = fc.oneof(
+    {
+      weight: 9,
+      arbitrary: fc.record({ kind: fc.constant("read" as const), kib: fc.constantFrom(64, 512, 512, 1024) }),
+    },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant("cut" as const), back: fc.integer({ min: 1, max: 200 }) }) },
+  );
+  const given = fc.record({
+    payloads: fc.array(payload, { minLength: 5, maxLength: 30 }),
+    segmentMib: fc.constantFrom(1, 2, 64),
+    steps: fc.array(step, { minLength: 5, maxLength: 25 }),
+  });
+  await fc.assert(
+    fc.asyncProperty(given, async ({ payloads, segmentMib, steps }) => {
+      const payloadBytes = (seq: number) => payloads[seq % payloads.length]!;
+      const rig = await openRig(undefined, { segmentBytesMax: segmentMib << 20 });
+      const grow = async () => {
+        while (rig.log.byteLength < 4 << 20 && rig.log.tail.nextSeq < 3000) {
+          rig.log.append(makeRun(rig.log.tail, { count: 20, payloadBytes, epoch: rig.log.tail.epoch + 1 }));
+          await rig.log.synced.reached(rig.log.tail.nextSeq - 1);
+        }
+      };
+      await grow();
+      const cursor = rig.log.cursor(1);
+      for (const each of steps) {
+        if (each.kind === "cut") {
+          await rig.log.truncate(Math.max(cursor.nextSeq, rig.log.tail.nextSeq - each.back));
+          await grow();
+          continue;
+        }
+        const slice = await cursor.read({ upTo: ALL, bytesMax: each.kib * KIB });
+        if (slice) expect(checkedSeqs(slice.bytes)).toEqual(seqsOf(slice));
+      }
+      const from = cursor.nextSeq;
+      expect(checkedSeqs(await readAll(cursor, LIMIT.bytesMax))).toEqual(range(from, rig.log.tail.nextSeq - 1));
+      expect(rig.notices).toEqual([]);
+      await rig.store.close();
+    }),
+    { numRuns: 25 },
+  );
+}, 60_000);
