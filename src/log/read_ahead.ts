@@ -36,6 +36,11 @@ export class ReadAhead {
     this.#log = log;
   }
 
+  /** Bytes of memory that are held, those on their way included. */
+  get heldBytes(): number {
+    return this.#blocks.length * (JOINT_BYTES + BLOCK_BYTES) + (this.#last?.bytes.byteLength ?? 0);
+  }
+
   /**
    * The bytes of `segment` from `position` on that were read ahead, if any; in memory that nobody else changes. The disk may have
    * others there by now.

@@ -39,6 +39,11 @@ export class SegmentCursor implements LogCursor {
     return this.#nextSeq;
   }
 
+  /** Bytes of the disk that are kept for reads to come; for tests of bounds. */
+  get heldBytes(): number {
+    return this.#ahead.heldBytes;
+  }
+
   async read(limit: ReadLimit): Promise<LogSlice | undefined> {
     if (this.#isReading) throw new TypeError("a cursor does one read at a time");
     this.#isReading = true;
@@ -59,7 +64,7 @@ export class SegmentCursor implements LogCursor {
     this.#followTruncations();
     this.#log.checkReadable(this.#nextSeq);
     const upTo = Math.min(limit.upTo, this.#log.written.value);
-    if (this.#nextSeq > upTo) return undefined;
+    if (this.#nextSeq > upTo) return this.#ahead.clear();
     const capped = { upTo, bytesMax: limit.bytesMax };
     const cached = this.#log.cache.read(this.#nextSeq, capped, this.#hint);
     if (!cached) return await this.#readFromDisk(capped);

@@ -5,6 +5,7 @@ import fc from "fast-check";
 import type { MemoryDisk } from "../../src/log/disk.memory.ts";
 import type { Log, LogCursor, LogSlice } from "../../src/log/log_store.ts";
 import { READ_AHEAD_BYTES_MIN } from "../../src/log/read_ahead.ts";
+import type { SegmentCursor } from "../../src/log/segment_cursor.ts";
 import { SEGMENT_HEADER_BYTES } from "../../src/log/segment_format.ts";
 import { frameBytes } from "../../src/wire/frame.ts";
 import { lastSegmentPath, openRig, reopenKilled, type Rig, type RigOptions } from "./crash_rig.ts";
@@ -68,6 +69,24 @@ describe("a cursor that reads on and on", () => {
     const before = counted.reads;
     expect(checkedSeqs(await readAll(near, LIMIT.bytesMax))).toEqual(range(800, 1500));
     expect(counted.reads - before).toBeLessThan(5);
+  });
+
+  test("holds three blocks at most, and nothing at the end, in the cache and once it is closed", async () => {
+    const { log } = await filled({ count: 4000, payloadBytes: KIB, tailCacheBytesMax: 1 << 20 });
+    const cursor = log.cursor(1) as SegmentCursor;
+    const held: number[] = [];
+    for (let slice = await cursor.read(LIMIT); slice; slice = await cursor.read(LIMIT)) held.push(cursor.heldBytes);
+    expect(Math.max(...held)).toBeGreaterThan(2 * READ_AHEAD_BYTES_MIN);
+    expect(Math.max(...held)).toBeLessThanOrEqual(3 * READ_AHEAD_BYTES_MIN);
+    expect([held.at(-1), cursor.heldBytes]).toEqual([0, 0]);
+    const early = log.cursor(1) as SegmentCursor;
+    for (let round = 0; round < 3; round++) await early.read(LIMIT);
+    expect(early.heldBytes).toBeGreaterThan(0);
+    expect(await early.read({ ...LIMIT, upTo: 1 })).toBeUndefined();
+    expect(early.heldBytes).toBe(0);
+    for (let round = 0; round < 3; round++) await early.read(LIMIT);
+    early.close();
+    expect(early.heldBytes).toBe(0);
   });
 
   const sizes: [string, number, number | ((seq: number) => number)][] = [
