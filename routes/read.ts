@@ -46,7 +46,7 @@ export function readRoutes(node: MillraceNode): OpenAPIHono {
     const accept = context.req.header("accept") ?? "*/*";
     const { signal } = context.req.raw;
     await channel.informed(signal);
-    const from = startOf(channel, { query, lastEventId: context.req.header("last-event-id") });
+    const from = await startOf(channel, { query, lastEventId: context.req.header("last-event-id") });
     const { waitMs, limit, maxBytes: bytesMax } = query;
     const allTypes = query.types === "all";
     if (accept.includes(EVENTS_TYPE)) return await eventStream(channel, { node, from, limit, allTypes, signal });
@@ -58,17 +58,17 @@ export function readRoutes(node: MillraceNode): OpenAPIHono {
 }
 
 /** The first entry to read: the one after Last-Event-ID, the one asked for, or the oldest. */
-function startOf(
+async function startOf(
   channel: Channel,
   { query, lastEventId }: { query: ReadQuery; lastEventId: string | undefined },
-): number {
+): Promise<number> {
   if (lastEventId !== undefined) {
     if (!/^\d{1,16}$/.test(lastEventId)) {
       throw new Fault("bad-request", `Last-Event-ID is ${JSON.stringify(lastEventId)}, allowed is a seq`);
     }
-    return checkFrom(channel, Number(lastEventId) + 1);
+    return await checkFrom(channel, Number(lastEventId) + 1);
   }
-  return checkFrom(channel, query.from === "tail" ? channel.commit.value + 1 : query.from ?? 0);
+  return await checkFrom(channel, query.from === "tail" ? channel.commit.value + 1 : query.from ?? 0);
 }
 
 interface WaitOptions {

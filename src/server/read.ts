@@ -28,16 +28,14 @@ export interface ReadAnswer {
 }
 
 /** What is to be read from: the oldest entry kept for 0. @throws Refusal `damaged`, `past-tail`, `behind`, `removed-entries`. */
-export function checkFrom(channel: Channel, from: Seq): Seq {
+export async function checkFrom(channel: Channel, from: Seq): Promise<Seq> {
   const { log, commit, name } = channel;
   if (from === 0) return log.firstSeq;
   channel.checkSound(from);
   if (from > commit.value + 1) {
-    const nextSeq = commit.value + 1;
-    if (channel.isBehind) {
-      throw new Refusal("behind", `entry ${from} of ${name} asked for, and this node knows of ${commit.value} so far`);
-    }
-    throw new Refusal("past-tail", `entry ${from} of ${name} asked for, the next one will be ${nextSeq}`, { nextSeq });
+    // That it is nowhere is known to whoever certainly leads.
+    const isNowhere = !channel.isBehind && await channel.isStillFollowed();
+    if (from > commit.value + 1) throw isNowhere ? pastTail(channel, from) : behind(channel, from);
   }
   if (from < log.firstSeq) {
     const { firstSeq } = log;
@@ -48,9 +46,18 @@ export function checkFrom(channel: Channel, from: Seq): Seq {
   return from;
 }
 
+function pastTail({ name, commit }: Channel, from: Seq): Refusal {
+  const nextSeq = commit.value + 1;
+  return new Refusal("past-tail", `entry ${from} of ${name} asked for, the next one will be ${nextSeq}`, { nextSeq });
+}
+
+function behind({ name, commit }: Channel, from: Seq): Refusal {
+  return new Refusal("behind", `entry ${from} of ${name} asked for, and this node knows of ${commit.value} so far`);
+}
+
 /** Reads what is committed now, without waiting. @throws Refusal as checkFrom; StoreError `damaged`. */
 export async function readEntries(channel: Channel, request: ReadRequest): Promise<ReadAnswer> {
-  const cursor = channel.log.cursor(checkFrom(channel, request.from));
+  const cursor = channel.log.cursor(await checkFrom(channel, request.from));
   try {
     return await collect(cursor, channel.commit.value, request);
   } finally {

@@ -23,6 +23,8 @@ const started = async (ids = ["a", "b", "c"]) => {
 };
 afterEach(() => cluster.closeAll());
 
+const BEHIND = { status: 503, code: "behind", retryable: true } as const;
+
 describe("three nodes", () => {
   test("elect, and each of them takes a creation, appends that are to be passed on, and reads", async () => {
     const { ids } = await started();
@@ -45,6 +47,21 @@ describe("three nodes", () => {
         expect([named, leaderUrl, refused.headers.get("millrace-leader")]).toEqual([leader, url, url]);
       }
     }
+  });
+
+  test("say that an entry is nowhere only where they certainly lead", async () => {
+    await started();
+    await cluster.api("a").create("log");
+    const leader = await cluster.leader("log");
+    await cluster.api(leader).append("log", "one");
+    const read = (id: string) => cluster.api(id).read("log", "?from=99");
+    await expectProblem(await read(leader), { status: 416, code: "past-tail" });
+    const followers = cluster.followers(leader);
+    for (const id of followers) await expectProblem(await read(id), BEHIND);
+    const reading = await Promise.all([...followers.map((id) => cluster.close(id)), read(leader)]);
+    const { status } = reading.at(-1) as { status: number };
+    expect([416, 503]).toContain(status);
+    await expectProblem(await read(leader), BEHIND);
   });
 
   test("go on without their leader, and what it missed reaches it when it is back", async () => {
