@@ -1,21 +1,25 @@
 // Waiting in tests: a condition is polled until a deadline, so that a slow machine only makes a test slow.
 
+import { PATIENCE } from "../process/patience.ts";
+
 const DEADLINE_MS = 10_000;
 
-/** Resolves once `condition` holds; rejects with `what` after ten seconds, or `deadlineMs`. */
+/** Resolves once `condition` holds; rejects with `what` after ten seconds, or `deadlineMs`, times PATIENCE. */
 export async function until(condition: () => boolean, what: string, deadlineMs = DEADLINE_MS): Promise<void> {
-  const deadline = performance.now() + deadlineMs;
+  const allowedMs = deadlineMs * PATIENCE;
+  const deadline = performance.now() + allowedMs;
   while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`not within ${deadlineMs} ms: ${what}`);
+    if (performance.now() > deadline) throw new Error(`not within ${allowedMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }
 
-/** What `promise` settles with; rejects with `what` where it does not within ten seconds. */
+/** What `promise` settles with; rejects with `what` where it does not within ten seconds, times PATIENCE. */
 export async function within<Value>(promise: Promise<Value>, what: string): Promise<Value> {
+  const allowedMs = DEADLINE_MS * PATIENCE;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const expired = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`not within ${DEADLINE_MS} ms: ${what}`)), DEADLINE_MS);
+    timer = setTimeout(() => reject(new Error(`not within ${allowedMs} ms: ${what}`)), allowedMs);
   });
   try {
     return await Promise.race([promise, expired]);

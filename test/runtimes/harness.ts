@@ -3,12 +3,13 @@
 // so that both runtimes, whose nested suites differ, report, count and time out exactly as Bun does.
 
 import { expect } from "expect";
+import { PATIENCE } from "../process/patience.ts";
 import { runner } from "./runner.ts";
 
 export { expect };
 
 /** As `--timeout` for Bun in run.mjs. */
-export const TIMEOUT_MS = 20_000;
+export const TIMEOUT_MS = 20_000 * PATIENCE;
 
 export type Body = () => unknown;
 export type Options = number | { readonly timeout?: number };

@@ -4,8 +4,8 @@
 //     [--results DIR] [--bun PATH] [--again] [FILE ...]
 //
 // With --again only the files are run that hold failed tests of the last run of that lane (all of a runtime that ended badly,
-// none of one on which nothing failed). The counts at the end are those of the whole lane: what was run again counts as it
-// is now, and what failed once and passed now is named.
+// none of one on which nothing failed), with more patience. The counts at the end are those of the whole lane: what was run
+// again counts as it is now, and what failed once and passed now is named.
 //
 // With --bun, or MILLRACE_BUN in the environment, that Bun runs the tests instead of the one of node_modules: one that is
 // started with a newer C library, say, for transports whose native part needs it.
@@ -29,6 +29,8 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const RUNTIMES = ["bun", "deno", "node"];
 /** Same for all: Bun's own default is 5 s, Deno and Node have none (harness.ts holds the same number). */
 const TIMEOUT_MS = 20_000;
+/** How many times as long tests wait, and may take, in a second run: see test/process/patience.ts. */
+const SECOND_PATIENCE = 3;
 /** Past this a runtime is taken to hang and is killed with all that it started. */
 const DEADLINE_MS = {
   unit: 6 * 60_000,
@@ -77,10 +79,10 @@ function isLong(path) {
 
 /** How each runtime is told to run `files` and to leave a JUnit report at `report`. */
 const COMMANDS = {
-  bun: ({ files, report, pattern, jobs, bun }) => [
+  bun: ({ files, report, pattern, jobs, bun, patience }) => [
     bun,
     "test",
-    `--timeout=${TIMEOUT_MS}`,
+    `--timeout=${TIMEOUT_MS * patience}`,
     // The files are named here; the patterns of bunfig.toml would hide the other lanes' files all the same.
     "--path-ignore-patterns=",
     ...(files.length > 1 && jobs > 1 ? [`--parallel=${jobs}`] : ["--isolate"]),
@@ -238,10 +240,11 @@ async function runOn(runtime, options) {
   const log = `${stem}.log`;
   rmSync(report, { force: true });
   const started = performance.now();
-  const command = COMMANDS[runtime]({ files, report, pattern, jobs, bun });
+  const patience = again ? SECOND_PATIENCE : 1;
+  const command = COMMANDS[runtime]({ files, report, pattern, jobs, bun, patience });
   const ending = await execute(command, {
     log,
-    env: { ...environment(pattern), DENO_JOBS: String(jobs) },
+    env: { ...environment(pattern), DENO_JOBS: String(jobs), MILLRACE_TEST_PATIENCE: String(patience) },
     deadlineMs: DEADLINE_MS[lane],
   });
   const cases = existsSync(report)

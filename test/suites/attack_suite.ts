@@ -7,6 +7,7 @@ import { BesiegedProcess } from "../net/hostile/besieged_process.node.ts";
 import type { Party } from "../net/hostile/hostile_peer.ts";
 import { type Controlled, type Outcome, reportRound } from "../net/hostile/reports.ts";
 import { type Bounds, SIEGE_BOUNDS } from "../net/hostile/siege.ts";
+import { PATIENCE } from "../process/patience.ts";
 import { ATTACKS } from "./attacks/attacks.ts";
 
 /** Below this a delay says more about the machine than about the listener, though the control was not as late. */
@@ -22,7 +23,7 @@ const ROUNDS_MAX = 3;
 const ROUNDS_MS_MAX = 20_000;
 
 /** For all rounds: on a machine that is busy the processes of a round wait for each other. What must be quick has deadlines of its own. */
-const ATTACK_MS_MAX = 60_000;
+const ATTACK_MS_MAX = 60_000 * PATIENCE;
 
 /** All attacks that are possible over the transport of `party`, or those that are named. */
 export function attackSuite(

@@ -7,6 +7,7 @@ import type { Admission } from "../../../src/net/admission.ts";
 import type { SessionListener } from "../../../src/net/listener.ts";
 import type { QueueBudget } from "../../../src/net/queue_budget.ts";
 import { type Lane, LANES, type Session, type SessionEnd, type SessionLimits } from "../../../src/net/session.ts";
+import { PATIENCE } from "../../process/patience.ts";
 import { collecting, type TestLimits, type TransportUnderTest } from "../transports/transport_under_test.ts";
 import { settled, until } from "../wait.ts";
 import { Bystander, echo } from "./bystander.ts";
@@ -31,12 +32,12 @@ export type Peaks = { -readonly [Name in keyof Bounds]: number };
 
 /** Small enough that a test sees the end. */
 export const SIEGE_LIMITS = {
-  handshakeGraceMs: 500,
-  stalledMessageMs: 300,
-  stalledSendMs: 400,
-  idleTimeoutMs: 1500,
-  closeGraceMs: 200,
-  keepAliveMs: 300,
+  handshakeGraceMs: 500 * PATIENCE,
+  stalledMessageMs: 300 * PATIENCE,
+  stalledSendMs: 400 * PATIENCE,
+  idleTimeoutMs: 1500 * PATIENCE,
+  closeGraceMs: 200 * PATIENCE,
+  keepAliveMs: 300 * PATIENCE,
   laneWindowBytes: 256 << 10,
   logWindowBytes: 256 << 10,
   laneQueuedBytesMax: 128 << 10,
