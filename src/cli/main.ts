@@ -77,6 +77,7 @@ function makeProgram(): Command {
     .option("--peers <list>", "the nodes of the cluster: ID=ADDRESS,ID=ADDRESS", parsePeers)
     .option("--origins <list>", "origins of other web pages that may use this node", list)
     .option("--hosts <list>", "other host names by which this node is reached", list)
+    .option("--advertise <address>", "where clients reach the API (default: where it listens)")
     .option("--allow-anonymous", "listen beyond loopback although anyone may then read and append")
     .option("--json", "print machine-readable lines")
     .action(async (options) => await (await import("./serve.node.ts")).serve(options));

@@ -107,6 +107,7 @@ export type TransportStatus = z.infer<typeof transportStatus>;
 export const peerStatus = z.object({
   id: z.string(),
   url: z.string().nullable().describe("where this node dials it; null for a peer that only dials us"),
+  api: z.string().nullable().describe("where clients reach its API, as far as this node knows"),
   state: z.enum(["connecting", "connected", "failed"]).describe("failed: given up until a configuration changes"),
   transport: z.string().nullable(),
   address: z.string().nullable(),

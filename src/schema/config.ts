@@ -98,6 +98,12 @@ const origin = z.string().refine(
   "allowed is an origin as browsers send it, such as https://app.example:8443",
 );
 
+/** Where an HTTP API is, as an origin. */
+export const httpOrigin = z.string().max(2_000).refine(
+  (text) => /^https?:\/\/[^/?#@]+\/?$/.test(text) && URL.canParse(text),
+  "allowed is http: or https:, a host and a port if need be, such as https://log.example:4437",
+).transform((text) => new URL(text).origin);
+
 export const TRANSPORTS = ["websocket", "webtransport", "quic", "tls", "tcp"] as const;
 
 /** Those that a node has unless told otherwise. */
@@ -134,6 +140,7 @@ export const nodeConfig = z.strictObject({
   ),
   origins: z.array(origin).default([]).describe("origins of web pages that may use this node, besides its own"),
   hosts: z.array(hostName).default([]).describe("host names by which this node is reached, besides loopback ones"),
+  advertise: httpOrigin.optional().describe("address of the API as clients reach it, which the other nodes name too"),
   allowAnonymous: z.boolean().default(false).describe(
     "listen beyond loopback although anyone may then read and append",
   ),

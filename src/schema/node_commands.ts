@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { ackLevel, appendAnswer } from "./api.ts";
 import { channelConfig, nodeIdText, votersRequest } from "./channel.ts";
+import { httpOrigin } from "./config.ts";
 
 const seq = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
 const uint32 = z.int().min(0).max(0xffff_ffff);
@@ -41,6 +42,11 @@ export const leadingAnswer = z.object({ isLeading: z.boolean() });
 
 export const followingQuestion = z.object({ incarnation: z.string(), epoch: z.number() });
 export const followingAnswer = z.object({ isFollowing: z.boolean() });
+
+/** Where the API of a node is: as it was told to say, and where it listens. */
+export const apiQuestion = z.object({});
+export const apiAddress = z.object({ advertised: httpOrigin.nullable(), listens: httpOrigin.nullable() });
+export type ApiAddress = z.infer<typeof apiAddress>;
 
 /** Committed entries of a channel, from the one after a place that both nodes have; `offset` bytes of the first are known. */
 export const entriesQuestion = z.object({

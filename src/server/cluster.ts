@@ -12,6 +12,7 @@ import type { Replication } from "../peer/replication.ts";
 import type { PeerIdentity } from "../peer/peer_identity.ts";
 import type { PeerList } from "../schema/api.ts";
 import { type NodeConfig, peerFault } from "../schema/config.ts";
+import { ApiAddresses } from "./api_addresses.ts";
 import type { NodeEvents } from "./node_events.ts";
 import type { Listeners } from "./listeners.ts";
 import { Refusal } from "./refusal.ts";
@@ -36,6 +37,7 @@ export interface ClusterOptions {
 export class Cluster {
   readonly mesh: Mesh;
   readonly #options: ClusterOptions;
+  readonly #apis: ApiAddresses;
   readonly #instance: string;
   #tls: TlsFiles | undefined;
   /** Hashes of the certificates that this node has shown since it started, the latest first. */
@@ -58,6 +60,11 @@ export class Cluster {
       replication,
       onError: (error) => logger.error("a message failed: {error}", { error }),
     });
+    this.#apis = new ApiAddresses({
+      mesh: this.mesh,
+      own: () => ({ advertised: this.#advertised ?? null, listens: this.#listens }),
+      dialed: (id) => this.mesh.peers().find((peer) => peer.id === id && isHttp(peer.url))?.url ?? undefined,
+    });
     void this.#log();
   }
 
@@ -68,12 +75,22 @@ export class Cluster {
     this.mesh.retry();
   }
 
-  /** Where the HTTP API of a node is; null where it is not known, or reached by another transport. */
+  /** Where clients reach the HTTP API of a node; null where that is not known. */
   urlOf(nodeId: string): string | null {
-    const { config: { peers }, nodeId: ownId, listeners } = this.#options;
-    const url = this.mesh.peers().find(({ id }) => id === nodeId)?.url ?? peers.find(({ id }) => id === nodeId)?.url;
-    if (url !== undefined && url !== null && /^https?:/.test(url)) return url;
-    return nodeId === ownId ? listeners().http.url : null;
+    const { nodeId: ownId, listeners } = this.#options;
+    return nodeId === ownId ? this.#advertised ?? listeners().http.url : this.#apis.urlOf(nodeId);
+  }
+
+  /** What clients are told of this node: as configured, or as the list of all nodes has it. */
+  get #advertised(): string | undefined {
+    const { config: { advertise, peers }, nodeId } = this.#options;
+    return advertise ?? peers.find(({ id, url }) => id === nodeId && isHttp(url))?.url;
+  }
+
+  /** Where this node listens; null where that is all addresses of the machine. */
+  get #listens(): string | null {
+    const { config: { host }, listeners } = this.#options;
+    return isEveryAddress(host) ? null : listeners().http.url;
   }
 
   /** Takes one more peer; it is forgotten when the node ends. @throws Refusal `bad-member` */
@@ -92,7 +109,7 @@ export class Cluster {
   list(): PeerList {
     const { mesh } = this;
     return {
-      peers: mesh.peers(),
+      peers: mesh.peers().map((peer) => ({ ...peer, api: this.urlOf(peer.id) })),
       events: { ...mesh.eventCounts },
       messages: { ...mesh.handlers.counts },
     };
@@ -132,4 +149,12 @@ export class Cluster {
     }
     this.#options.events.end();
   }
+}
+
+function isHttp(url: string | null): boolean {
+  return url !== null && /^https?:/.test(url);
+}
+
+function isEveryAddress(host: string): boolean {
+  return /^[0:.]+$/.test(host);
 }
