@@ -13,9 +13,10 @@ const command = new Command<Record<never, never>, ApiAddress>("millrace/api", {
 });
 
 const ANSWER_MS_MAX = 5_000;
+const TRIES_MAX = 4;
 
 export interface ApiAddressesOptions {
-  readonly mesh: Mesh;
+  readonly mesh: Pick<Mesh, "handle" | "events" | "peers" | "session" | "request">;
   /** Address that this node is configured to tell, and where it listens; null where that means nothing to others. */
   readonly own: () => ApiAddress;
   /** Where this node dials another one, if that is an address of HTTP. */
@@ -55,12 +56,19 @@ export class ApiAddresses {
     }
   }
 
+  /** Asks over the session that there is, and over the one that takes its place meanwhile, as where both nodes have dialed. */
   async #ask(nodeId: string): Promise<void> {
-    try {
-      const asked = this.#options.mesh.request(nodeId, command.of({}), { timeoutMs: ANSWER_MS_MAX });
-      this.#told.set(nodeId, await asked);
-    } catch {
-      // It is gone, or does not know the question: what it said before is the best that is known.
+    const { mesh } = this.#options;
+    for (let tries = 0; tries < TRIES_MAX; tries++) {
+      const session = mesh.session(nodeId);
+      if (!session) return;
+      try {
+        this.#told.set(nodeId, await mesh.request(nodeId, command.of({}), { timeoutMs: ANSWER_MS_MAX }));
+        return;
+      } catch {
+        // It is gone, or does not know the question: what it said before is the best that is known.
+        if (mesh.session(nodeId) === session) return;
+      }
     }
   }
 }

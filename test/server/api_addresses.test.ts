@@ -3,6 +3,7 @@ import { ApiAddresses } from "../../src/server/api_addresses.ts";
 import type { ApiAddress } from "../../src/schema/node_commands.ts";
 import { seededRandom } from "../log/run_builder.ts";
 import { MeshRig, type RigNode } from "../peer/mesh_rig.ts";
+import { PeerError } from "../../src/peer/peer_error.ts";
 import { freePort } from "../process/free_ports.ts";
 import { eventually } from "../process/waiting.ts";
 import { type RunningNode, Workbench } from "../process/workbench.ts";
@@ -11,13 +12,18 @@ import { Api, expectProblem } from "../routes/api.ts";
 const NOTHING: ApiAddress = { advertised: null, listens: null };
 
 describe("the addresses of other nodes' APIs", () => {
-  let rig: MeshRig;
-  afterEach(() => rig.close());
+  const rigs: MeshRig[] = [];
+  afterEach(() => Promise.all(rigs.splice(0).map((rig) => rig.close())));
+
+  function newRig(seed = 1): MeshRig {
+    const rig = new MeshRig({ random: seededRandom(seed).next });
+    rigs.push(rig);
+    return rig;
+  }
 
   /** What node a knows of b, which tells `told`; `undefined`: it does not know the question. */
   async function heardOf(told: ApiAddress | undefined, dialed?: string) {
-    const { next } = seededRandom(1);
-    rig = new MeshRig({ random: next });
+    const rig = newRig();
     const [a, b] = [rig.add("a", ["b"]), rig.add("b", ["a"])];
     const tells = { b: told };
     if (told) serve(b, () => tells.b!);
@@ -25,7 +31,7 @@ describe("the addresses of other nodes' APIs", () => {
     for (const { mesh } of [a, b]) mesh.start();
     await rig.clock.pass(1000);
     expect(a.mesh.session("b")).toBeDefined();
-    return { addresses, tells };
+    return { addresses, tells, rig };
   }
 
   function serve(
@@ -65,7 +71,7 @@ describe("the addresses of other nodes' APIs", () => {
   }
 
   test("are asked for anew with each session, and kept while there is none", async () => {
-    const { addresses, tells } = await heardOf({ ...NOTHING, advertised });
+    const { addresses, tells, rig } = await heardOf({ ...NOTHING, advertised });
     tells.b = { ...NOTHING, advertised: "https://moved.example" };
     rig.cut("a", "b");
     await rig.clock.pass(1000);
@@ -73,6 +79,47 @@ describe("the addresses of other nodes' APIs", () => {
     rig.mend("a", "b");
     await rig.clock.pass(60_000);
     expect(addresses.urlOf("b")).toBe("https://moved.example");
+  });
+
+  test("are known however the sessions of both nodes cross", async () => {
+    for (let seed = 1; seed <= 40; seed++) {
+      const rig = newRig(seed);
+      const nodes = [rig.add("a", ["b"]), rig.add("b", ["a"])];
+      const addresses = nodes.map((node) =>
+        serve(node, () => ({ ...NOTHING, advertised: `https://${node.id}.example` }))
+      );
+      for (const { mesh } of nodes) mesh.start();
+      await rig.clock.pass(2_000);
+      const known = [addresses[0]!.urlOf("b"), addresses[1]!.urlOf("a")];
+      expect([seed, ...known]).toEqual([seed, "https://b.example", "https://a.example"]);
+    }
+  });
+
+  /** What is known of b, whose sessions end one after the other while it is asked over them. */
+  async function askedOver(sessionCount: number): Promise<string | null> {
+    let asked = 0;
+    const sessions = Array.from({ length: sessionCount }, () => ({ session: { peerAddress: "127.0.0.1" } }));
+    const mesh = {
+      handle: () => () => {},
+      peers: () => [],
+      session: () => sessions[Math.min(asked, sessionCount - 1)],
+      request: () => {
+        if (++asked >= sessionCount) return Promise.resolve({ ...NOTHING, advertised });
+        return Promise.reject(new PeerError("lost", "the other session stays"));
+      },
+      async *events() {
+        yield { value: { event: "connected", peerId: "b" } };
+        await new Promise(() => {});
+      },
+    };
+    const addresses = new ApiAddresses({ mesh: mesh as never, own: () => NOTHING, dialed: () => undefined });
+    for (let turn = 0; turn < 50; turn++) await null;
+    return addresses.urlOf("b");
+  }
+
+  test("are asked for again where another session has taken the place of the one that was asked over", async () => {
+    expect([await askedOver(1), await askedOver(2), await askedOver(4)]).toEqual([advertised, advertised, advertised]);
+    expect(await askedOver(5)).toBeNull();
   });
 
   test("are not taken from an answer that is none", async () => {
