@@ -46,7 +46,7 @@ export function readRoutes(node: MillraceNode): OpenAPIHono {
     const accept = context.req.header("accept") ?? "*/*";
     const { signal } = context.req.raw;
     await channel.informed(signal);
-    const from = await startOf(channel, { query, lastEventId: context.req.header("last-event-id") });
+    const from = await startOf(channel, { query, lastEventId: context.req.header("last-event-id"), signal });
     const { waitMs, limit, maxBytes: bytesMax } = query;
     const allTypes = query.types === "all";
     if (accept.includes(EVENTS_TYPE)) return await eventStream(channel, { node, from, limit, allTypes, signal });
@@ -60,15 +60,15 @@ export function readRoutes(node: MillraceNode): OpenAPIHono {
 /** The first entry to read: the one after Last-Event-ID, the one asked for, or the oldest. */
 async function startOf(
   channel: Channel,
-  { query, lastEventId }: { query: ReadQuery; lastEventId: string | undefined },
+  { query, lastEventId, signal }: { query: ReadQuery; lastEventId: string | undefined; signal: AbortSignal },
 ): Promise<number> {
   if (lastEventId !== undefined) {
     if (!/^\d{1,16}$/.test(lastEventId)) {
       throw new Fault("bad-request", `Last-Event-ID is ${JSON.stringify(lastEventId)}, allowed is a seq`);
     }
-    return await checkFrom(channel, Number(lastEventId) + 1);
+    return await checkFrom(channel, Number(lastEventId) + 1, signal);
   }
-  return await checkFrom(channel, query.from === "tail" ? channel.commit.value + 1 : query.from ?? 0);
+  return await checkFrom(channel, query.from === "tail" ? channel.commit.value + 1 : query.from ?? 0, signal);
 }
 
 interface WaitOptions {

@@ -60,6 +60,8 @@ export interface AppendAnswer {
 
 /** A reader waits this long for a leader to tell a node that has just started what is committed. */
 const INFORMED_MS_MAX = 3_000;
+/** How long a read waits for what other nodes may have committed, and this one does not know of. */
+const CATCH_UP_MS_MAX = 1_000;
 
 /** Refusals that follow from which entries are in the log. */
 const BY_THE_LOG: readonly string[] = [
@@ -159,6 +161,19 @@ export class Channel implements FedChannel {
       if (signal.aborted) throw error;
       if (this.gone.aborted) throw new Refusal("draining", String(this.gone.reason));
       throw new Refusal("no-leader", `no leader has told this node yet what of ${name} is committed`);
+    } finally {
+      cancel();
+    }
+  }
+
+  /** Resolves once entry `seq` is known to be committed, or after CATCH_UP_MS_MAX; rejects with the signal's reason. */
+  async caughtUp(seq: Seq, signal: AbortSignal): Promise<void> {
+    const over = new AbortController();
+    const cancel = this.#options.environment.clock.schedule(CATCH_UP_MS_MAX, () => over.abort());
+    try {
+      await this.commit.reached(seq, AbortSignal.any([signal, this.gone, over.signal]));
+    } catch {
+      signal.throwIfAborted();
     } finally {
       cancel();
     }

@@ -27,14 +27,18 @@ export interface ReadAnswer {
   readonly nextSeq: Seq;
 }
 
-/** What is to be read from: the oldest entry kept for 0. @throws Refusal `damaged`, `past-tail`, `behind`, `removed-entries`. */
-export async function checkFrom(channel: Channel, from: Seq): Promise<Seq> {
+/**
+ * What is to be read from: the oldest entry kept for 0. With a signal, an entry that other nodes may know of is waited for a while.
+ * @throws Refusal `damaged`, `past-tail`, `behind`, `removed-entries`; the signal's reason.
+ */
+export async function checkFrom(channel: Channel, from: Seq, signal?: AbortSignal): Promise<Seq> {
   const { log, commit, name } = channel;
   if (from === 0) return log.firstSeq;
   channel.checkSound(from);
   if (from > commit.value + 1) {
-    // That it is nowhere is known to whoever certainly leads.
+    // That it is nowhere is known to whoever certainly leads. Others hear of it soon, if it is somewhere.
     const isNowhere = !channel.isBehind && await channel.isStillFollowed();
+    if (!isNowhere && signal) await channel.caughtUp(from - 1, signal);
     if (from > commit.value + 1) throw isNowhere ? pastTail(channel, from) : behind(channel, from);
   }
   if (from < log.firstSeq) {
