@@ -5,6 +5,7 @@ import { Lane, LANES } from "../../src/net/session.ts";
 import { TransportError } from "../../src/net/transport_error.ts";
 import { pattern, readExactly } from "../net/lane_bytes.ts";
 import { rejection, until, within } from "../net/wait.ts";
+import { PATIENCE } from "../process/patience.ts";
 import { type Open, type SessionSuiteOptions, settleLanes, untilHeld } from "./session_pair.ts";
 
 export function endTests(open: Open, capabilities: SessionSuiteOptions): void {
@@ -98,14 +99,14 @@ export function silenceTests(open: Open): void {
   });
 
   test("traffic keeps it open, a reader or not", async () => {
-    const { client, server } = await open({ idleTimeoutMs: 400 });
+    const { client, server } = await open({ idleTimeoutMs: 400 * PATIENCE });
     const writers = [client, server].map((session) => session.lane(Lane.control).writable.getWriter());
     const beats = setInterval(() => writers.forEach((writer) => void writer.write(pattern(0, 10)).catch(() => {})), 50);
     let isOver = false;
     client.closed.then(() => isOver = true);
     server.closed.then(() => isOver = true);
     const startedMs = performance.now();
-    await until(() => isOver || performance.now() - startedMs > 1200, "three idle timeouts to pass");
+    await until(() => isOver || performance.now() - startedMs > 1200 * PATIENCE, "three idle timeouts to pass");
     clearInterval(beats);
     expect(isOver).toBe(false);
   });

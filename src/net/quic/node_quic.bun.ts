@@ -7,7 +7,12 @@ import type { KeyObject, X509Certificate } from "node:crypto";
 export interface NodeQuic {
   connect(address: string, options: NodeQuicSessionOptions): Promise<NodeQuicSession>;
   listen(onsession: (session: NodeQuicSession) => void, options: NodeQuicSessionOptions): Promise<NodeQuicEndpoint>;
-  readonly QuicEndpoint: new (options: { readonly address: string }) => NodeQuicEndpoint;
+  readonly QuicEndpoint: new (options: NodeQuicEndpointOptions) => NodeQuicEndpoint;
+}
+
+export interface NodeQuicEndpointOptions {
+  readonly address: string;
+  readonly disableStatelessReset?: boolean;
 }
 
 export interface NodeQuicIdentity {
@@ -16,7 +21,7 @@ export interface NodeQuicIdentity {
 }
 
 export interface NodeQuicSessionOptions extends Partial<NodeQuicIdentity> {
-  readonly endpoint: NodeQuicEndpoint | { readonly address: string; readonly disableStatelessReset?: boolean };
+  readonly endpoint: NodeQuicEndpoint | NodeQuicEndpointOptions;
   readonly alpn: string | readonly string[];
   readonly sni?: { readonly "*": NodeQuicIdentity };
   readonly servername?: string;

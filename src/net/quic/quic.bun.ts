@@ -182,7 +182,11 @@ async function connectTo(
   const address = isIP(host) ? host : (await lookup(host)).address;
   if (attempt.isOver) throw new Error("the attempt was given up");
   // A socket of its own: one that is shared stays open when its connections are gone.
-  const endpoint = new QuicEndpoint({ address: isIP(address) === 6 ? "[::]:0" : "0.0.0.0:0" });
+  const endpoint = new QuicEndpoint({
+    address: isIP(address) === 6 ? "[::]:0" : "0.0.0.0:0",
+    // On a busy machine a reset overtakes the close, with its code and reason, that the connection has just been ended with.
+    disableStatelessReset: true,
+  });
   endpoint.closed.catch(() => {});
   const { cert, key, ca, serverName = host } = identity;
   const sessionOptions: NodeQuicSessionOptions = {
