@@ -4,7 +4,7 @@
 import { TransportError } from "../transport_error.ts";
 import type { DialOptions, WebTransportBackend } from "./backend.ts";
 import type { BidirectionalStream, StreamConnection } from "../stream_connection.ts";
-import { H2Connection, h2Windows } from "./fails_h2_connection.node.ts";
+import { guardPings, H2Connection, h2Windows } from "./fails_h2_connection.node.ts";
 import { FailsH2Listener } from "./fails_h2_listener.node.ts";
 import type { FailsClientSession, FailsPackage, LoadedFails } from "./fails_package.node.ts";
 
@@ -77,7 +77,13 @@ class FailsH2Dial implements StreamConnection {
   /** Takes the session over the moment it has its stream, and keeps the status of an answer that refuses it. */
   #watch(): void {
     const session = this.#session;
-    const { setSessionObj, onClose } = session;
+    const { setSessionObj, onClose, parentobj } = session;
+    const { onClientConnected } = parentobj;
+    parentobj.onClientConnected = (event) => {
+      const http2 = parentobj.transportInt?.clientInt;
+      if (http2) guardPings(http2);
+      onClientConnected.call(parentobj, event);
+    };
     session.setSessionObj = (...words) => {
       setSessionObj.apply(session, words);
       const { clock, limits } = this.#options;

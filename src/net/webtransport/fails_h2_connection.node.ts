@@ -5,6 +5,7 @@
 // - A capsule that is no stream's is collected whole, up to four times the session's window: it is cut short here.
 // - What it throws over a peer's bytes, such as a stream that the server would have had to open, ends the process: caught here.
 // - Its close resets the stream, and on Deno the reset overtakes the reason: here the peer closes, or the grace runs out.
+// - It pings once a second, also where the connection is destroyed and its end not told yet: that throws in a timer.
 // - Datagrams pile up behind a connection that is blocked: the newest takes the place of what waits.
 
 import type { Clock } from "../../core/environment.ts";
@@ -28,6 +29,18 @@ export function h2Windows({ laneWindowBytes }: SessionLimits) {
     streamFlowControlWindowSizeLimit: laneWindowBytes,
     sessionFlowControlWindowSizeLimit: sessionWindowBytes,
   };
+}
+
+/** What pings are sent by: an HTTP/2 connection. */
+export interface Pinged {
+  readonly destroyed: boolean;
+  ping(...words: never[]): boolean;
+}
+
+/** Makes the pings of a connection that is destroyed do nothing. */
+export function guardPings(http2: Pinged): void {
+  const ping = http2.ping.bind(http2);
+  http2.ping = (...words) => !http2.destroyed && ping(...words);
 }
 
 /** Largest capsule that is no stream's: a datagram, a close with its reason. */

@@ -12,7 +12,7 @@ import { listenerUrl } from "../listener.ts";
 import { problemResponse } from "../problem.ts";
 import { SESSION_PATH } from "../session_endpoint.ts";
 import { TransportError } from "../transport_error.ts";
-import { H2Connection, h2Windows } from "./fails_h2_connection.node.ts";
+import { guardPings, H2Connection, h2Windows, type Pinged } from "./fails_h2_connection.node.ts";
 import type { FailsPackage, FailsServer, FailsSession } from "./fails_package.node.ts";
 import type { ListenerCertificate, WebTransportListener, WebTransportListenOptions } from "./listen_options.ts";
 import { SessionGate } from "./session_gate.ts";
@@ -92,6 +92,7 @@ export class FailsH2Listener implements WebTransportListener {
       if (socket.alpnProtocol !== "h2") socket.destroy();
     });
     http2.on("session", (session: ServerHttp2Session) => {
+      guardPings(session as unknown as Pinged);
       const connection = this.#connectionOf(session.socket);
       if (connection) connection.http2 = session;
       else session.destroy();

@@ -78,6 +78,7 @@ export interface FailsClientSession extends FailsSession {
 export interface ClientHttp2 extends EventEmitter {
   readonly socket?: TLSSocket;
   readonly destroyed: boolean;
+  ping(...words: never[]): boolean;
   destroy(): void;
 }
 

@@ -1,5 +1,6 @@
 // What the attack suite needs of a transport in order to attack it: ways to connect and to misbehave that no session offers.
 
+import { PATIENCE } from "../../process/patience.ts";
 import type { AttackName } from "./attack_list.ts";
 import type { Lane } from "../../../src/net/session.ts";
 import type { TransportUnderTest } from "../transports/transport_under_test.ts";
@@ -85,7 +86,7 @@ export interface HostilePeer {
 }
 
 /** One byte and another after this time. */
-export const TRICKLE_MS = 20;
+export const TRICKLE_MS = 20 * PATIENCE;
 
 /** How long a reader that reads slowly waits before it takes one byte more. */
 export const SLOW_READ_MS = 1000;
