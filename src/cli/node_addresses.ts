@@ -1,6 +1,6 @@
 // Which node a command asks next: one of those it was given, or the leader that one of them has named.
 
-import { isLoopbackAddress } from "../net/address_prefix.ts";
+import { isLoopbackHost } from "../net/address_prefix.ts";
 
 /** Leaders that are gone to in a row, each named by the one before, until a given node is asked again. */
 const HOPS_MAX = 4;
@@ -63,10 +63,6 @@ export class NodeAddresses {
     const [from, to] = [new URL(this.current), new URL(leaderUrl)];
     if (to.protocol === "https:") return true;
     if (to.protocol !== "http:" || from.protocol !== "http:") return false;
-    return !this.#rules.hasToken || isLocal(to.hostname) || !isLocal(from.hostname);
+    return !this.#rules.hasToken || isLoopbackHost(to.hostname) || !isLoopbackHost(from.hostname);
   }
-}
-
-function isLocal(hostname: string): boolean {
-  return hostname === "localhost" || isLoopbackAddress(hostname.replace(/^\[|\]$/g, ""));
 }

@@ -7,11 +7,12 @@ import type { SegmentReader } from "./segment_reader.ts";
 const BLOCK_BYTES = 448 << 10;
 /** Room in front of a block, for the beginning of the frame whose rest the block has. */
 const JOINT_BYTES = 64 << 10;
+const BUFFER_BYTES = JOINT_BYTES + BLOCK_BYTES;
 /** Blocks of one reader that are on their way, or here and not asked for. */
 const BLOCKS_MAX = 2;
 
 /** A read that asks for less is not one of many. */
-export const READ_AHEAD_BYTES_MIN = JOINT_BYTES + BLOCK_BYTES;
+export const READ_AHEAD_BYTES_MIN = BUFFER_BYTES;
 
 /** Where bytes are in a segment. */
 interface Range {
@@ -38,7 +39,7 @@ export class ReadAhead {
 
   /** Bytes of memory that are held, those on their way included. */
   get heldBytes(): number {
-    return this.#blocks.length * (JOINT_BYTES + BLOCK_BYTES) + (this.#last?.bytes.byteLength ?? 0);
+    return this.#blocks.length * BUFFER_BYTES + (this.#last?.bytes.byteLength ?? 0);
   }
 
   /**
@@ -68,6 +69,8 @@ export class ReadAhead {
 
   /** Lets go of all that was read: it will not be asked for, or the log has other bytes there. */
   clear(): undefined {
+    // Readers at the tail have nothing here, and come often.
+    if (!this.#last) return;
     this.#blocks = [];
     this.#last = undefined;
   }
@@ -86,7 +89,7 @@ export class ReadAhead {
   async #load(segment: Segment, position: number): Promise<Uint8Array | undefined> {
     try {
       const bytes = await this.#log.readAt(segment, position, BLOCK_BYTES, JOINT_BYTES);
-      return bytes.byteLength === JOINT_BYTES + BLOCK_BYTES ? bytes : undefined;
+      return bytes.byteLength === BUFFER_BYTES ? bytes : undefined;
     } catch {
       return undefined;
     }

@@ -7,10 +7,10 @@ import { offsetAfter } from "../wire/frame_run.ts";
 import type { ChunkPlace } from "./chunk_list.ts";
 import { type CarefulWalk, walkCarefully } from "./frame_scan.ts";
 import type { LogCursor, LogSlice, ReadLimit } from "./log_store.ts";
+import { READ_AHEAD_BYTES_MIN, ReadAhead } from "./read_ahead.ts";
 import { DamageFound, type Segment } from "./segment.ts";
 import type { Place } from "./segment_index.ts";
 import { startOf } from "./segment_list.ts";
-import { READ_AHEAD_BYTES_MIN, ReadAhead } from "./read_ahead.ts";
 import type { SegmentReader } from "./segment_reader.ts";
 import { StoreError } from "./store_error.ts";
 

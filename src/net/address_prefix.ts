@@ -9,6 +9,11 @@ export function isLoopbackAddress(address: string): boolean {
   return /^127\.\d+\.\d+\.\d+$/.test(plain) || plain === "::1";
 }
 
+/** Whether `hostname`, as URLs have it, is of this machine. */
+export function isLoopbackHost(hostname: string): boolean {
+  return hostname === "localhost" || isLoopbackAddress(hostname.replace(/^\[|\]$/g, ""));
+}
+
 /** The network that `address` is counted with: IPv4 /24, IPv6 /56; what is no address stays as it is. */
 export function addressPrefix(address: string): string {
   const plain = withoutMapping(address);

@@ -1,10 +1,9 @@
 // Where clients reach the HTTP APIs of the nodes. Each node tells the others when they meet: nodes may have sessions over another
 // transport, or another network, than clients.
 
-import { isLoopbackAddress } from "../net/address_prefix.ts";
+import { isLoopbackAddress, isLoopbackHost } from "../net/address_prefix.ts";
 import { Command, jsonCodec } from "../peer/command.ts";
 import type { Mesh } from "../peer/mesh.ts";
-import { isLoopback } from "../schema/config.ts";
 import { type ApiAddress, apiAddress, apiQuestion } from "../schema/node_commands.ts";
 
 const command = new Command<Record<never, never>, ApiAddress>("millrace/api", {
@@ -74,5 +73,5 @@ export class ApiAddresses {
 }
 
 function isLocal(url: string): boolean {
-  return URL.canParse(url) && isLoopback(new URL(url).hostname.replace(/^\[|\]$/g, ""));
+  return URL.canParse(url) && isLoopbackHost(new URL(url).hostname);
 }

@@ -153,25 +153,23 @@ export class Channel implements FedChannel {
   async informed(signal: AbortSignal): Promise<void> {
     const { member, name } = this;
     if (!member || member.informed.value > 0) return;
-    const over = new AbortController();
-    const cancel = this.#options.environment.clock.schedule(INFORMED_MS_MAX, () => over.abort());
-    try {
-      await member.informed.reached(1, AbortSignal.any([signal, this.gone, over.signal]));
-    } catch (error) {
-      if (signal.aborted) throw error;
-      if (this.gone.aborted) throw new Refusal("draining", String(this.gone.reason));
-      throw new Refusal("no-leader", `no leader has told this node yet what of ${name} is committed`);
-    } finally {
-      cancel();
-    }
+    await this.#awaitSoon(INFORMED_MS_MAX, signal, (until) => member.informed.reached(1, until));
+    if (member.informed.value > 0) return;
+    if (this.gone.aborted) throw new Refusal("draining", String(this.gone.reason));
+    throw new Refusal("no-leader", `no leader has told this node yet what of ${name} is committed`);
   }
 
   /** Resolves once entry `seq` is known to be committed, or after CATCH_UP_MS_MAX; rejects with the signal's reason. */
   async caughtUp(seq: Seq, signal: AbortSignal): Promise<void> {
+    await this.#awaitSoon(CATCH_UP_MS_MAX, signal, (until) => this.commit.reached(seq, until));
+  }
+
+  /** Resolves with `wait`, or after `ms`, or when the channel is gone; rejects with the signal's reason. */
+  async #awaitSoon(ms: number, signal: AbortSignal, wait: (until: AbortSignal) => Promise<void>): Promise<void> {
     const over = new AbortController();
-    const cancel = this.#options.environment.clock.schedule(CATCH_UP_MS_MAX, () => over.abort());
+    const cancel = this.#options.environment.clock.schedule(ms, () => over.abort());
     try {
-      await this.commit.reached(seq, AbortSignal.any([signal, this.gone, over.signal]));
+      await wait(AbortSignal.any([signal, this.gone, over.signal]));
     } catch {
       signal.throwIfAborted();
     } finally {

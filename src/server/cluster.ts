@@ -84,7 +84,8 @@ export class Cluster {
   /** What clients are told of this node: as configured, or as the list of all nodes has it. */
   get #advertised(): string | undefined {
     const { config: { advertise, peers }, nodeId } = this.#options;
-    return advertise ?? peers.find(({ id, url }) => id === nodeId && isHttp(url))?.url;
+    const own = peers.find(({ id, url }) => id === nodeId && isHttp(url));
+    return advertise ?? (own && new URL(own.url).origin);
   }
 
   /** Where this node listens; null where that is all addresses of the machine. */
