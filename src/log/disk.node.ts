@@ -9,11 +9,14 @@ import { byteLengthOf } from "../lib/bytes.ts";
 import { lockFile } from "./directory_lock.node.ts";
 import type { Disk, DiskFile, DiskLock } from "./disk.ts";
 import { storeErrorOf } from "./disk_error.node.ts";
+import { hasThreadedWriter, THREADED_BYTES_MIN, ThreadedWriter } from "./threaded_writer.deno.ts";
 
 /** Most buffers that one writev accepts (IOV_MAX on Linux and macOS). */
 const VECTORS_MAX = 1024;
 /** Parts below this mean are copied together: below it one copy is cheaper than the kernel's walk over many vectors. */
 const GATHER_BYTES = 4096;
+/** From how many bytes on a write goes through a {@link ThreadedWriter}. */
+const OWN_THREAD_BYTES_MIN = hasThreadedWriter() ? THREADED_BYTES_MIN : Infinity;
 
 type Settle<Value> = (error: Error | null, value: Value) => void;
 
@@ -48,6 +51,7 @@ function remainder(parts: readonly Uint8Array[], written: number): Uint8Array[] 
 class NodeFile implements DiskFile {
   readonly #fd: number;
   readonly #path: string;
+  #threaded: Promise<ThreadedWriter | undefined> | undefined;
 
   constructor(fd: number, path: string) {
     this.#fd = fd;
@@ -56,6 +60,11 @@ class NodeFile implements DiskFile {
 
   async write(position: number, parts: readonly Uint8Array[]): Promise<void> {
     let byteLength = byteLengthOf(parts);
+    if (byteLength >= OWN_THREAD_BYTES_MIN) {
+      this.#threaded ??= this.#stat().then((stats) => ThreadedWriter.open(this.#path, stats)).catch(() => undefined);
+      const writer = await this.#threaded;
+      if (writer) return await attempt("write", this.#path, () => writer.write(position, parts));
+    }
     let rest: readonly Uint8Array[] = parts;
     let at = position;
     while (byteLength > 0) {
@@ -103,11 +112,16 @@ class NodeFile implements DiskFile {
   }
 
   async size(): Promise<number> {
-    return (await call("stat", this.#path, (settle: Settle<fs.Stats>) => fs.fstat(this.#fd, settle))).size;
+    return (await this.#stat()).size;
   }
 
-  close(): Promise<void> {
-    return call("close", this.#path, (settle: Settle<void>) => fs.close(this.#fd, settle as fs.NoParamCallback));
+  #stat(): Promise<fs.Stats> {
+    return call("stat", this.#path, (settle: Settle<fs.Stats>) => fs.fstat(this.#fd, settle));
+  }
+
+  async close(): Promise<void> {
+    await (await this.#threaded)?.close();
+    await call("close", this.#path, (settle: Settle<void>) => fs.close(this.#fd, settle as fs.NoParamCallback));
   }
 }
 
