@@ -63,7 +63,8 @@ class NodeFile implements DiskFile {
     if (byteLength >= OWN_THREAD_BYTES_MIN) {
       this.#threaded ??= this.#stat().then((stats) => ThreadedWriter.open(this.#path, stats)).catch(() => undefined);
       const writer = await this.#threaded;
-      if (writer) return await attempt("write", this.#path, () => writer.write(position, parts));
+      if (!writer) this.#threaded = undefined;
+      else return await attempt("write", this.#path, () => writer.write(position, parts));
     }
     let rest: readonly Uint8Array[] = parts;
     let at = position;

@@ -13,7 +13,11 @@ const UNJOINED_BYTES_MIN = PIECE_BYTES / 4;
 /** Pieces that are kept for the next writes; while more files are written at a time, each has one of its own. */
 const SPARE_PIECES_MAX = 2;
 
+/** Files that have a second descriptor for this at a time. */
+const FILES_MAX = 64;
+
 const spares: Uint8Array<ArrayBuffer>[] = [];
+let openFiles = 0;
 
 /** Whether this runtime has files that write on another thread, and needs them. May be asked on any runtime. */
 export function hasThreadedWriter(): boolean {
@@ -28,13 +32,13 @@ export class ThreadedWriter {
   #position: number | undefined = 0;
   #writing: Promise<void> = Promise.resolve();
 
-  /** Undefined where `path` is not, or not any more, the file that `stats` are of. */
+  /** Undefined where `path` is not, or not any more, the file that `stats` are of, and while FILES_MAX are open. */
   static async open(path: string, stats: Pick<Stats, "dev" | "ino">): Promise<ThreadedWriter | undefined> {
-    const file = await Deno.open(path, { write: true }).catch(() => undefined);
-    if (!file) return undefined;
-    const { dev, ino } = await file.stat();
-    if (ino !== null && ino === stats.ino && dev === stats.dev) return new ThreadedWriter(file);
-    file.close();
+    if (openFiles >= FILES_MAX) return undefined;
+    openFiles++;
+    const file = await openSame(path, stats).catch(() => undefined);
+    if (file) return new ThreadedWriter(file);
+    openFiles--;
     return undefined;
   }
 
@@ -55,6 +59,7 @@ export class ThreadedWriter {
   async close(): Promise<void> {
     await this.#writing;
     this.#file.close();
+    openFiles--;
   }
 
   async #write(position: number, parts: readonly Uint8Array[]): Promise<void> {
@@ -86,4 +91,12 @@ export class ThreadedWriter {
     while (at < bytes.byteLength) at += await this.#file.write(bytes.subarray(at));
     this.#position! += bytes.byteLength;
   }
+}
+
+async function openSame(path: string, stats: Pick<Stats, "dev" | "ino">): Promise<Deno.FsFile | undefined> {
+  const file = await Deno.open(path, { write: true });
+  const { dev, ino } = await file.stat();
+  if (ino !== null && ino === stats.ino && dev === stats.dev) return file;
+  file.close();
+  return undefined;
 }

@@ -70,6 +70,22 @@ describe("a file of the real disk", () => {
     expect(Buffer.compare(await readFile(path), concatBytes(pieces))).toBe(0);
   });
 
+  test("is written to though many others are being written to", async () => {
+    const random = seededRandom(1);
+    const bytes = bytesOf(random, 200_000);
+    const files = await Promise.all(
+      Array.from({ length: 70 }, (_, index) => disk.create(join(directory, `many-${index}`))),
+    );
+    for (const position of [0, bytes.byteLength]) {
+      await Promise.all(files.map((file) => file.write(position, cut(bytes, random))));
+    }
+    await Promise.all(files.map((file) => file.close()));
+    const expected = concatBytes([bytes, bytes]);
+    for (const index of files.keys()) {
+      expect(Buffer.compare(await readFile(join(directory, `many-${index}`)), expected)).toBe(0);
+    }
+  });
+
   test("goes on being the same file where its name was given to another", async () => {
     const random = seededRandom(1);
     const path = join(directory, "name");
