@@ -31,7 +31,7 @@ export class Watermark {
   /** Moves to `value` and wakes those who waited for it. Moving back is a bug. */
   advance(value: number): void {
     // The message is made only where it is needed: this runs for every write.
-    if (value < this.#value) assert(false, `a watermark never goes back (${this.#value} to ${value})`);
+    if (!(value >= this.#value)) assert(false, `a watermark never goes back (${this.#value} to ${value})`);
     if (value === this.#value) return;
     this.#value = value;
     if (this.#waiters.length === 0) return;

@@ -64,26 +64,10 @@ export class ThreadedWriter {
 
   async #write(position: number, parts: readonly Uint8Array[]): Promise<void> {
     if (this.#position !== position) this.#position = await this.#file.seek(position, Deno.SeekMode.Start);
-    const piece = spares.pop() ?? new Uint8Array(PIECE_BYTES);
-    let filled = 0;
-    for (const part of parts) {
-      let at = 0;
-      while (at < part.byteLength) {
-        if (filled === 0 && part.byteLength - at >= UNJOINED_BYTES_MIN) {
-          await this.#writeAll(part.subarray(at));
-          break;
-        }
-        const size = Math.min(part.byteLength - at, PIECE_BYTES - filled);
-        piece.set(part.subarray(at, at + size), filled);
-        at += size;
-        filled += size;
-        if (filled < PIECE_BYTES) continue;
-        await this.#writeAll(piece);
-        filled = 0;
-      }
-    }
-    if (filled > 0) await this.#writeAll(piece.subarray(0, filled));
-    if (spares.length < SPARE_PIECES_MAX) spares.push(piece);
+    if (parts.length === 1) return await this.#writeAll(parts[0]!);
+    const room = spares.pop() ?? new Uint8Array(PIECE_BYTES);
+    for (const piece of piecesOf(parts, room)) await this.#writeAll(piece);
+    if (spares.length < SPARE_PIECES_MAX) spares.push(room);
   }
 
   async #writeAll(bytes: Uint8Array): Promise<void> {
@@ -93,10 +77,33 @@ export class ThreadedWriter {
   }
 }
 
+/** What is written at a time: parts joined in `room`, good until the next piece, or a large part as it is. */
+function* piecesOf(parts: readonly Uint8Array[], room: Uint8Array): Generator<Uint8Array> {
+  let filled = 0;
+  for (const part of parts) {
+    let rest = part;
+    while (rest.byteLength > 0) {
+      if (filled === 0 && rest.byteLength >= UNJOINED_BYTES_MIN) {
+        yield rest;
+        break;
+      }
+      const taken = rest.subarray(0, PIECE_BYTES - filled);
+      room.set(taken, filled);
+      filled += taken.byteLength;
+      rest = rest.subarray(taken.byteLength);
+      if (filled < PIECE_BYTES) continue;
+      yield room;
+      filled = 0;
+    }
+  }
+  if (filled > 0) yield room.subarray(0, filled);
+}
+
+/** The file at `path` where it is the one that `stats` are of. */
 async function openSame(path: string, stats: Pick<Stats, "dev" | "ino">): Promise<Deno.FsFile | undefined> {
   const file = await Deno.open(path, { write: true });
-  const { dev, ino } = await file.stat();
-  if (ino !== null && ino === stats.ino && dev === stats.dev) return file;
+  const found = await file.stat().catch(() => undefined);
+  if (found && found.ino !== null && found.ino === stats.ino && found.dev === stats.dev) return file;
   file.close();
   return undefined;
 }

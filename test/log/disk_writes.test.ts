@@ -5,6 +5,7 @@ import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Random } from "../../src/core/environment.ts";
 import { concatBytes } from "../../src/lib/bytes.ts";
 import { NodeDisk } from "../../src/log/disk.node.ts";
 import { codeOf, seededRandom } from "./run_builder.ts";
@@ -20,7 +21,8 @@ beforeAll(async () => {
 });
 afterAll(() => rm(directory, { recursive: true }));
 
-function bytesOf(random: ReturnType<typeof seededRandom>, byteLength: number): Uint8Array {
+/** Faster than `random.bytes`, which draws each byte. */
+function bytesOf(random: Random, byteLength: number): Uint8Array {
   const bytes = new Uint8Array(byteLength);
   const words = new Uint32Array(bytes.buffer, 0, byteLength >> 2);
   for (let index = 0; index < words.length; index++) words[index] = random.next() * 2 ** 32;
@@ -28,7 +30,7 @@ function bytesOf(random: ReturnType<typeof seededRandom>, byteLength: number): U
 }
 
 /** Cuts `bytes` into parts: many small ones, some large, some empty. */
-function cut(bytes: Uint8Array, random: ReturnType<typeof seededRandom>): Uint8Array[] {
+function cut(bytes: Uint8Array, random: Random): Uint8Array[] {
   const parts: Uint8Array[] = [];
   for (let at = 0; at < bytes.byteLength;) {
     const sizeMax = 2 ** Math.floor(random.next() * 22);
