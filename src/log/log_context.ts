@@ -3,6 +3,7 @@
 import type { Environment } from "../core/environment.ts";
 import { FRAME_HEADER_BYTES } from "../wire/frame.ts";
 import { PRODUCER_EXTENSION_BYTES_MAX } from "../wire/producer_extension.ts";
+import type { RecyclerBudget } from "./block_recycler.ts";
 import type { Disk } from "./disk.ts";
 import type { FilePool } from "./file_pool.ts";
 import type { IndexCache } from "./index_cache.ts";
@@ -19,6 +20,7 @@ export interface LogContext {
   readonly isUnsure: boolean;
   readonly indexes: IndexCache;
   readonly budget: CacheBudget;
+  readonly recyclerBudget: RecyclerBudget;
   readonly segmentBytesMax: number;
   readonly entryBytesMax: number;
   readonly tailCacheBytesMax: number;

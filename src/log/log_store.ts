@@ -147,5 +147,10 @@ export interface LogCursor {
    * @throws StoreError `damaged`, `out-of-range` (removed meanwhile), `closed`, `failed`.
    */
   read(limit: ReadLimit): Promise<LogSlice | undefined>;
+  /**
+   * Gives slices back: nobody looks at those any more that have no entry after `upTo`, and their memory may be used for slices to
+   * come. Slices of cursors that are never told this stay as they are. Absent where it would save nothing.
+   */
+  release?(upTo: Seq): void;
   close(): void;
 }

@@ -1,6 +1,8 @@
 // What a cursor that reads on and on gets from the disk before it asks: while one block is verified and sent, the next ones are
 // read. The first read from a place goes without, and so do short reads, entries larger than a block and the end of a segment.
 
+import type { Seq } from "../core/position.ts";
+import { BlockRecycler } from "./block_recycler.ts";
 import type { Segment } from "./segment.ts";
 import type { SegmentReader } from "./segment_reader.ts";
 
@@ -26,12 +28,21 @@ interface Block extends Range {
   readonly loaded: Promise<Uint8Array | undefined>;
 }
 
+/** What was given out: bytes of `block`, if they were read ahead, that end with entry `lastSeq`, once that is known. */
+interface Given extends Range {
+  readonly bytes: Uint8Array;
+  readonly block?: Uint8Array;
+  lastSeq?: Seq;
+}
+
 export class ReadAhead {
   readonly #log: SegmentReader;
   /** Without gaps; the first one follows on `#last`. */
   #blocks: Block[] = [];
   /** What was given out last. */
-  #last: (Range & { readonly bytes: Uint8Array }) | undefined;
+  #last: Given | undefined;
+  /** There is one as soon as the reader gives memory back. */
+  #recycler: BlockRecycler | undefined;
 
   constructor(log: SegmentReader) {
     this.#log = log;
@@ -39,12 +50,13 @@ export class ReadAhead {
 
   /** Bytes of memory that are held, those on their way included. */
   get heldBytes(): number {
-    return this.#blocks.length * BUFFER_BYTES + (this.#last?.bytes.byteLength ?? 0);
+    const { byteLength = 0 } = this.#last?.block ?? this.#last?.bytes ?? {};
+    return this.#blocks.length * BUFFER_BYTES + byteLength + (this.#recycler?.heldBytes ?? 0);
   }
 
   /**
-   * The bytes of `segment` from `position` on that were read ahead, if any; in memory that nobody else changes. The disk may have
-   * others there by now.
+   * The bytes of `segment` from `position` on that were read ahead, if any; in memory that nobody changes before it is released.
+   * The disk may have others there by now.
    */
   async take(segment: Segment, position: number): Promise<Uint8Array | undefined> {
     const last = this.#last;
@@ -53,10 +65,26 @@ export class ReadAhead {
     if (!block) return undefined;
     this.#fill(block);
     const loaded = await block.loaded;
-    if (!loaded) return this.clear();
+    // Where all was let go of meanwhile, no block may be lent any more: nobody would give it back.
+    if (!loaded || this.#last !== last) return this.clear();
     const bytes = joined(last.bytes.subarray(position - last.position), loaded);
-    this.#last = { segment, position, end: block.end, bytes };
+    // Only now: the beginning of this block's first frame was in the one before.
+    if (last.block && last.lastSeq !== undefined) this.#recycler?.lend(last.block, last.lastSeq);
+    this.#last = { segment, position, end: block.end, bytes, block: loaded };
     return bytes;
+  }
+
+  /** Notes that what was given out last is entries up to `lastSeq`. */
+  noteUsed(lastSeq: Seq): void {
+    if (this.#last) this.#last.lastSeq = lastSeq;
+  }
+
+  /** Lets memory be read into again that was given out and has no entry after `upTo`. */
+  release(upTo: Seq): void {
+    this.#recycler ??= new BlockRecycler(this.#log.recyclerBudget);
+    // A reader that has given back everything waits for more: its memory is for others meanwhile.
+    if (upTo >= (this.#last?.lastSeq ?? Infinity)) this.#recycler.clear();
+    else this.#recycler.returned(upTo);
   }
 
   /** Notes what was read otherwise. Where it goes on from what was read before it, what follows is read ahead. */
@@ -73,6 +101,7 @@ export class ReadAhead {
     if (!this.#last) return;
     this.#blocks = [];
     this.#last = undefined;
+    this.#recycler?.clear();
   }
 
   /** Begins to read what follows on `after`, in whole blocks. */
@@ -88,7 +117,8 @@ export class ReadAhead {
 
   async #load(segment: Segment, position: number): Promise<Uint8Array | undefined> {
     try {
-      const bytes = await this.#log.readAt(segment, position, BLOCK_BYTES, JOINT_BYTES);
+      const block = this.#recycler?.reuse() ?? this.#log.allocate(BUFFER_BYTES);
+      const bytes = await this.#log.readAt(segment, position, block, JOINT_BYTES);
       return bytes.byteLength === BUFFER_BYTES ? bytes : undefined;
     } catch {
       return undefined;

@@ -54,6 +54,10 @@ export class SegmentCursor implements LogCursor {
     }
   }
 
+  release(upTo: Seq): void {
+    if (!this.#isClosed) this.#ahead.release(upTo);
+  }
+
   close(): void {
     this.#isClosed = true;
     this.#lose();
@@ -135,7 +139,7 @@ export class SegmentCursor implements LogCursor {
       if (walk.end > 0 && !walk.fault) return { bytes: ahead, walk };
     }
     while (true) {
-      const bytes = await this.#log.readAt(segment, place.position, wanted);
+      const bytes = await this.#log.readAt(segment, place.position, this.#log.allocate(wanted));
       const walk = walkCarefully(bytes, place.tail, crc32);
       if (walk.end > 0) {
         if (isOneOfMany) this.#ahead.noteRead(segment, place.position, bytes);
@@ -163,6 +167,7 @@ export class SegmentCursor implements LogCursor {
     this.#at = { segment, place: { position: place.position + end, tail } };
     const slice = { bytes: bytes.subarray(0, end), firstSeq: this.#nextSeq, lastSeq: tail.nextSeq - 1 };
     this.#nextSeq = tail.nextSeq;
+    this.#ahead.noteUsed(slice.lastSeq);
     return slice;
   }
 }

@@ -2,6 +2,7 @@
 
 import type { Crc32 } from "../core/environment.ts";
 import type { LogTail, Seq } from "../core/position.ts";
+import type { RecyclerBudget } from "./block_recycler.ts";
 import type { Damage } from "./log_store.ts";
 import { DamageFound, type LogFiles, type Segment } from "./segment.ts";
 import type { SegmentList } from "./segment_list.ts";
@@ -28,6 +29,10 @@ export class SegmentReader {
 
   get crc32(): Crc32 {
     return this.#log.context.environment.crc32;
+  }
+
+  get recyclerBudget(): RecyclerBudget {
+    return this.#log.context.recyclerBudget;
   }
 
   get written() {
@@ -69,12 +74,16 @@ export class SegmentReader {
     );
   }
 
-  /** Up to `length` bytes of a segment, in memory that nobody else holds, behind `room` bytes of any content. */
-  async readAt(segment: Segment, position: number, length: number, room = 0): Promise<Uint8Array> {
-    const { disk, files } = this.#log.context;
-    const bytes = disk.allocate(room + length);
-    const count = await files.use(segment.path, (file) => file.read(position, room > 0 ? bytes.subarray(room) : bytes));
-    return count === length ? bytes : bytes.subarray(0, room + count);
+  /** Memory to read into, with whatever it held before. */
+  allocate(byteLength: number): Uint8Array {
+    return this.#log.context.disk.allocate(byteLength);
+  }
+
+  /** Fills `into`, but for its first `room` bytes, with bytes of a segment; answers as much of it as there was. */
+  async readAt(segment: Segment, position: number, into: Uint8Array, room = 0): Promise<Uint8Array> {
+    const target = room > 0 ? into.subarray(room) : into;
+    const count = await this.#log.context.files.use(segment.path, (file) => file.read(position, target));
+    return count === target.byteLength ? into : into.subarray(0, room + count);
   }
 
   /** Runs a lookup, noting the damage that it meets. */

@@ -1,6 +1,7 @@
 // The durable store: one directory for each log, segment files in it (FORMAT.md), one lock for all.
 
 import type { Environment } from "../core/environment.ts";
+import { RecyclerBudget } from "./block_recycler.ts";
 import type { Disk, DiskLock } from "./disk.ts";
 import { FilePool } from "./file_pool.ts";
 import { IndexCache } from "./index_cache.ts";
@@ -52,6 +53,8 @@ const REMOVED_SUFFIX = ".removed";
 /** Of a log that is put aside; a number follows. */
 const ASIDE_SUFFIX = ".aside-";
 const DIRECT_SYNCS_MAX = 2;
+/** What all readers that give memory back have out. */
+const RECYCLED_BYTES_MAX = 64 * MIB;
 /** Indexes of sealed segments in memory, about 50 KiB each. */
 const INDEXES_MAX = 64;
 
@@ -104,6 +107,7 @@ class SegmentStore implements LogStore {
       isUnsure,
       indexes: new IndexCache(INDEXES_MAX),
       budget: new CacheBudget(options.tailCachesBytesMax ?? 64 * MIB),
+      recyclerBudget: new RecyclerBudget(RECYCLED_BYTES_MAX),
       segmentBytesMax: options.segmentBytesMax ?? 64 * MIB,
       entryBytesMax: options.entryBytesMax ?? 8 * MIB,
       tailCacheBytesMax: options.tailCacheBytesMax ?? MIB,

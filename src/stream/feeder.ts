@@ -6,7 +6,7 @@ import type { Seq } from "../core/position.ts";
 import { Watermark } from "../lib/watermark.ts";
 import { viewOf } from "../lib/bytes.ts";
 import { messageOf } from "../lib/message_of.ts";
-import type { Log, LogSlice } from "../log/log_store.ts";
+import type { Log, LogCursor, LogSlice } from "../log/log_store.ts";
 import { StoreError } from "../log/store_error.ts";
 import { frameSeqAt } from "../wire/frame.ts";
 import { wholeFramesEnd } from "../wire/frame_run.ts";
@@ -73,6 +73,7 @@ export class Feeder {
   readonly #credit = new Watermark(0);
   readonly #stop = new AbortController();
   #sentBytes = 0;
+  #cursor: LogCursor | undefined;
 
   constructor({ channel, port, request, environment }: FeederOptions) {
     this.subscription = request.subscription;
@@ -107,6 +108,8 @@ export class Feeder {
     this.#step({ kind: "commit", seq: this.channel.commit.value });
     for (const effect of this.#step({ kind: "ack", seq, creditLimit })) {
       if (effect.kind === "credit") this.#credit.advance(effect.limit);
+      // What has arrived has left all queues on its way. Who acks what has not arrived gets frames that are none.
+      if (effect.kind === "acked") this.#cursor?.release?.(effect.seq);
       if (effect.kind === "refuse") throw new ProtocolError(effect.code, effect.detail);
     }
   }
@@ -206,7 +209,7 @@ export class Feeder {
   /** Sends what is committed from entry `from` on; one slice is read while the one before it is sent. Ends by rejecting. */
   async #feed(from: Seq, signal: AbortSignal): Promise<never> {
     const { log, commit: upTo } = this.channel;
-    const cursor = log.cursor(from);
+    const cursor = this.#cursor = log.cursor(from);
     const read = () => {
       const reading = nextSlice(log, { cursor, upTo, signal });
       // Whoever awaits it is told.
@@ -220,6 +223,7 @@ export class Feeder {
         await this.#send(slice, signal);
       }
     } finally {
+      this.#cursor = undefined;
       cursor.close();
     }
   }

@@ -33,6 +33,17 @@ function countReads(disk: MemoryDisk): { reads: number } {
   return counted;
 }
 
+/** Counts what is allocated for whole blocks from now on. */
+function countBlocks(disk: MemoryDisk): { blocks: number } {
+  const counted = { blocks: 0 };
+  const allocate = disk.allocate.bind(disk);
+  disk.allocate = (byteLength) => {
+    if (byteLength === READ_AHEAD_BYTES_MIN) counted.blocks++;
+    return allocate(byteLength);
+  };
+  return counted;
+}
+
 async function next(cursor: LogCursor): Promise<LogSlice> {
   return (await cursor.read(LIMIT))!;
 }
@@ -168,6 +179,75 @@ describe("what was read ahead and is no longer so", () => {
   });
 });
 
+describe("the memory of a reader that gives it back", () => {
+  const COUNT = 12_000;
+
+  test("is read into again, in place of more", async () => {
+    const { disk, log } = await filled({ count: COUNT, payloadBytes: KIB });
+    const counted = countBlocks(disk);
+    const cursor = log.cursor(1);
+    const seqs: number[] = [];
+    const unread: LogSlice[] = [];
+    for (let slice = await cursor.read(LIMIT); slice; slice = await cursor.read(LIMIT)) {
+      unread.push(slice);
+      if (unread.length < 3) continue;
+      const { bytes, lastSeq } = unread.shift()!;
+      seqs.push(...checkedSeqs(bytes));
+      cursor.release!(lastSeq);
+    }
+    for (const { bytes } of unread) seqs.push(...checkedSeqs(bytes));
+    expect(seqs).toEqual(range(1, COUNT));
+    expect(counted.blocks).toBeLessThanOrEqual(8);
+  });
+
+  test("is another for each block where nothing is given back", async () => {
+    const { disk, log } = await filled({ count: COUNT, payloadBytes: KIB });
+    const counted = countBlocks(disk);
+    expect(checkedSeqs(await readAll(log.cursor(1), LIMIT.bytesMax))).toEqual(range(1, COUNT));
+    expect(counted.blocks).toBeGreaterThan(20);
+  });
+
+  test("is held within bounds though nothing is given back any more, and not at the end", async () => {
+    const { log } = await filled({ count: COUNT, payloadBytes: KIB });
+    const cursor = log.cursor(1) as SegmentCursor;
+    const held: number[] = [];
+    cursor.release(0);
+    for (let slice = await cursor.read(LIMIT); slice; slice = await cursor.read(LIMIT)) held.push(cursor.heldBytes);
+    expect(Math.max(...held)).toBe((16 + 3) * READ_AHEAD_BYTES_MIN);
+    expect(cursor.heldBytes).toBe(0);
+    cursor.close();
+    cursor.release(COUNT);
+    expect(cursor.heldBytes).toBe(0);
+  });
+
+  test("is not lent by a cursor that was closed while it read, so that others find the budget whole", async () => {
+    const { log } = await filled({ count: COUNT, payloadBytes: KIB });
+    for (let round = 0; round < 200; round++) {
+      const cursor = log.cursor(1);
+      for (let slices = 0; slices < 3; slices++) await next(cursor);
+      cursor.release!(0);
+      const reading = codeOf(() => next(cursor));
+      cursor.close();
+      await reading;
+    }
+    const last = log.cursor(1) as SegmentCursor;
+    last.release(0);
+    for (let slices = 0; slices < 22; slices++) await next(last);
+    expect(last.heldBytes).toBe((16 + 3) * READ_AHEAD_BYTES_MIN);
+    last.close();
+  });
+
+  test("is let go of once everything is given back", async () => {
+    const { log } = await filled({ count: COUNT, payloadBytes: KIB });
+    const cursor = log.cursor(1) as SegmentCursor;
+    cursor.release(0);
+    while (cursor.nextSeq <= COUNT) await next(cursor);
+    expect(cursor.heldBytes).toBeGreaterThan(16 * READ_AHEAD_BYTES_MIN);
+    cursor.release(COUNT);
+    expect(cursor.heldBytes).toBeLessThanOrEqual(READ_AHEAD_BYTES_MIN);
+  });
+});
+
 test("any log read in any pieces, cut anywhere between reads, is the log", async () => {
   const payload = fc.oneof(
     { weight: 20, arbitrary: fc.integer({ min: 0, max: 3000 }) },
@@ -179,12 +259,13 @@ test("any log read in any pieces, cut anywhere between reads, is the log", async
       weight: 9,
       arbitrary: fc.record({ kind: fc.constant("read" as const), kib: fc.constantFrom(64, 512, 512, 1024) }),
     },
+    { weight: 4, arbitrary: fc.record({ kind: fc.constant("release" as const), kept: fc.integer({ min: 0, max: 3 }) }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant("cut" as const), back: fc.integer({ min: 1, max: 200 }) }) },
   );
   const given = fc.record({
     payloads: fc.array(payload, { minLength: 5, maxLength: 30 }),
     segmentMib: fc.constantFrom(1, 2, 64),
-    steps: fc.array(step, { minLength: 5, maxLength: 25 }),
+    steps: fc.array(step, { minLength: 5, maxLength: 40 }),
   });
   await fc.assert(
     fc.asyncProperty(given, async ({ payloads, segmentMib, steps }) => {
@@ -198,15 +279,25 @@ test("any log read in any pieces, cut anywhere between reads, is the log", async
       };
       await grow();
       const cursor = rig.log.cursor(1);
+      /** What was read and not given back. */
+      let held: LogSlice[] = [];
       for (const each of steps) {
+        if (each.kind === "release") {
+          for (const slice of held) expect(checkedSeqs(slice.bytes)).toEqual(seqsOf(slice));
+          const given = held.slice(0, Math.max(0, held.length - each.kept)).at(-1);
+          if (given) cursor.release!(given.lastSeq);
+          held = held.filter((slice) => slice.lastSeq > (given?.lastSeq ?? 0));
+          continue;
+        }
         if (each.kind === "cut") {
           await rig.log.truncate(Math.max(cursor.nextSeq, rig.log.tail.nextSeq - each.back));
           await grow();
           continue;
         }
         const slice = await cursor.read({ upTo: ALL, bytesMax: each.kib * KIB });
-        if (slice) expect(checkedSeqs(slice.bytes)).toEqual(seqsOf(slice));
+        if (slice) held.push(slice);
       }
+      for (const slice of held) expect(checkedSeqs(slice.bytes)).toEqual(seqsOf(slice));
       const from = cursor.nextSeq;
       expect(checkedSeqs(await readAll(cursor, LIMIT.bytesMax))).toEqual(range(from, rig.log.tail.nextSeq - 1));
       expect(rig.notices).toEqual([]);

@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { MemoryDisk } from "../../src/log/disk.memory.ts";
+import { openSegmentStore } from "../../src/log/segment_store.ts";
 import { Lane } from "../../src/net/session.ts";
 import { memorySessionPair } from "../../src/net/memory/memory_session.ts";
 import { SESSION_LIMITS } from "../../src/net/session.ts";
@@ -7,7 +9,7 @@ import { Upstream } from "../../src/stream/upstream.ts";
 import { MessageDecoder } from "../../src/wire/message_decoder.ts";
 import type { SyncRequest } from "../../src/wire/session_messages.ts";
 import { until } from "../net/wait.ts";
-import { bareClient, caughtUp, environment, hello, Rig } from "./rig.ts";
+import { bareClient, caughtUp, environment, hello, Rig, TestChannel } from "./rig.ts";
 
 let rig: Rig;
 beforeEach(() => {
@@ -55,6 +57,26 @@ describe("A replica", () => {
     rig.connect().follow(replica);
     await caughtUp(replica, channel);
     expect(replica.log!.firstSeq).toBe(400);
+  });
+
+  test("is fed from a disk with memory that is used again as it acks", async () => {
+    const disk = new MemoryDisk();
+    const store = await openSegmentStore({ disk, root: "/data", environment, tailCacheBytesMax: 0 });
+    const channel = new TestChannel("a", "I-a", await store.open("I-a"));
+    rig.channels.set("a", channel);
+    for (let batch = 0; batch < 24; batch++) await channel.append(512, { byteLength: 1000 });
+    const blocks: number[] = [];
+    const allocate = disk.allocate.bind(disk);
+    disk.allocate = (byteLength) => {
+      blocks.push(byteLength);
+      return allocate(byteLength);
+    };
+    const replica = rig.replica("a", { windowBytes: 1 << 20 });
+    rig.connect().follow(replica);
+    await caughtUp(replica, channel);
+    expect(blocks.length).toBeLessThan(14);
+    await rig.close();
+    await store.close();
   });
 
   test("resumes from its own tail after the session is lost, over and over", async () => {
