@@ -259,7 +259,10 @@ test("any log read in any pieces, cut anywhere between reads, is the log", async
       weight: 9,
       arbitrary: fc.record({ kind: fc.constant("read" as const), kib: fc.constantFrom(64, 512, 512, 1024) }),
     },
-    { weight: 4, arbitrary: fc.record({ kind: fc.constant("release" as const), kept: fc.integer({ min: 0, max: 3 }) }) },
+    {
+      weight: 4,
+      arbitrary: fc.record({ kind: fc.constant("release" as const), kept: fc.integer({ min: 0, max: 3 }) }),
+    },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant("cut" as const), back: fc.integer({ min: 1, max: 200 }) }) },
   );
   const given = fc.record({
