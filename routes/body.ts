@@ -3,11 +3,15 @@
 import { concatBytes } from "../src/lib/bytes.ts";
 import { Fault } from "./problem.ts";
 
+/** A body declared to be larger is put together as it comes; the runtimes keep its parts until all are there, and then copy them. */
+const GATHERED_BYTES_MIN = 64 << 10;
+
 /** All bytes of the body, in memory that nobody else holds. @throws Fault `body-too-large` as soon as that is known. */
 export async function readBody(request: Request, bytesMax: number): Promise<Uint8Array> {
   const declared = Number(request.headers.get("content-length") ?? 0);
   if (declared > bytesMax) throw tooLarge(declared, bytesMax);
   if (!request.body) return new Uint8Array(0);
+  if (declared > GATHERED_BYTES_MIN) return await gathered(request.body, declared);
   if (declared > 0) return new Uint8Array(await request.arrayBuffer());
   const parts: Uint8Array[] = [];
   let byteLength = 0;
@@ -17,6 +21,18 @@ export async function readBody(request: Request, bytesMax: number): Promise<Uint
     parts.push(part);
   }
   return concatBytes(parts);
+}
+
+/** The bytes of a body that has `byteLength` of them at the most. */
+async function gathered(body: ReadableStream<Uint8Array>, byteLength: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(byteLength);
+  let at = 0;
+  for await (const part of body) {
+    if (at + part.byteLength > byteLength) throw tooLarge(at + part.byteLength, byteLength);
+    bytes.set(part, at);
+    at += part.byteLength;
+  }
+  return at === byteLength ? bytes : bytes.subarray(0, at);
 }
 
 /**

@@ -3,8 +3,11 @@
 
 import type { Seq } from "../core/position.ts";
 
-/** Blocks of one reader that wait to be given back; the oldest go to the collector. As many as a replica's window has, and some. */
-const LENT_BLOCKS_MAX = 16;
+/**
+ * Blocks of one reader that wait to be given back, not quite what a replica's window has; the oldest go to the collector. Half as
+ * many are no use, and twice as many make the heap of Bun grow by half as much again (the benchmark `memory`).
+ */
+const LENT_BLOCKS_MAX = 8;
 
 /** Memory that the recyclers of one store hold together. Beyond it there is none for more: blocks go to the collector. */
 export class RecyclerBudget {

@@ -213,7 +213,7 @@ describe("the memory of a reader that gives it back", () => {
     const held: number[] = [];
     cursor.release(0);
     for (let slice = await cursor.read(LIMIT); slice; slice = await cursor.read(LIMIT)) held.push(cursor.heldBytes);
-    expect(Math.max(...held)).toBe((16 + 3) * READ_AHEAD_BYTES_MIN);
+    expect(Math.max(...held)).toBe((8 + 3) * READ_AHEAD_BYTES_MIN);
     expect(cursor.heldBytes).toBe(0);
     cursor.close();
     cursor.release(COUNT);
@@ -232,8 +232,8 @@ describe("the memory of a reader that gives it back", () => {
     }
     const last = log.cursor(1) as SegmentCursor;
     last.release(0);
-    for (let slices = 0; slices < 22; slices++) await next(last);
-    expect(last.heldBytes).toBe((16 + 3) * READ_AHEAD_BYTES_MIN);
+    for (let slices = 0; slices < 14; slices++) await next(last);
+    expect(last.heldBytes).toBe((8 + 3) * READ_AHEAD_BYTES_MIN);
     last.close();
   });
 
@@ -242,7 +242,7 @@ describe("the memory of a reader that gives it back", () => {
     const cursor = log.cursor(1) as SegmentCursor;
     cursor.release(0);
     while (cursor.nextSeq <= COUNT) await next(cursor);
-    expect(cursor.heldBytes).toBeGreaterThan(16 * READ_AHEAD_BYTES_MIN);
+    expect(cursor.heldBytes).toBeGreaterThan(8 * READ_AHEAD_BYTES_MIN);
     cursor.release(COUNT);
     expect(cursor.heldBytes).toBeLessThanOrEqual(READ_AHEAD_BYTES_MIN);
   });
