@@ -23,7 +23,7 @@ export async function readBody(request: Request, bytesMax: number): Promise<Uint
   return concatBytes(parts);
 }
 
-/** The bytes of a body that has `byteLength` of them at the most. */
+/** The bytes of a body that has `byteLength` of them at the most. What is declared and does not come is not resident either. */
 async function gathered(body: ReadableStream<Uint8Array>, byteLength: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(byteLength);
   let at = 0;
