@@ -5,7 +5,7 @@ import type { Seq } from "../core/position.ts";
 
 /**
  * Blocks of one reader that wait to be given back, not quite what a replica's window has; the oldest go to the collector. Half as
- * many are no use, and twice as many make the heap of Bun grow by half as much again (the benchmark `memory`).
+ * many are no use, and with twice as many the memory of a server on Bun grows by a quarter more (the benchmark `memory`).
  */
 const LENT_BLOCKS_MAX = 8;
 
