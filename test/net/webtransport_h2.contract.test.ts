@@ -3,7 +3,9 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { connect as connectHttp2 } from "node:http2";
 import { connect as connectTls } from "node:tls";
-import { SESSION_LIMITS } from "../../src/net/session.ts";
+import { encodeLanePreface } from "../../src/net/lane_preface.ts";
+import { LANES, SESSION_LIMITS } from "../../src/net/session.ts";
+import { seeded } from "./lane_bytes.ts";
 import { webTransportH2 as transport } from "./transports/webtransport.ts";
 import { type Listening, listenOn } from "./transports/transport_under_test.ts";
 import { until, within } from "./wait.ts";
@@ -15,6 +17,7 @@ const clients: { destroy(): void }[] = [];
 /** Types of capsules, draft-ietf-webtrans-http2, section 6. */
 const STREAM = [0x99, 0x0b, 0x4d, 0x3b];
 const DATAGRAM = [0x00];
+const CLOSE = [0x68, 0x43];
 
 /** With a grace so long that it is not what ends a connection. */
 async function listen(handshakeGraceMs = 60_000): Promise<Listening> {
@@ -53,30 +56,91 @@ async function ask({ listener }: Listening, headers: Record<string, string> = {}
   return { http2, stream, request, gone, status };
 }
 
-suite(`${transport.name}: hostile peers`, () => {
-  afterEach(async () => {
-    for (const client of clients.splice(0)) client.destroy();
-    await Promise.all(open.splice(0).map(({ listener }) => listener.close()));
+/** Types of HTTP/2 frames, RFC 9113, section 6. */
+const FRAME = { data: 0, headers: 1, settings: 4 } as const;
+const END_HEADERS = 4;
+
+/** Two of them are more than any capsule that is no stream's may have. */
+const FILLER: readonly number[] = new Array(10_000).fill(0);
+
+function frame(type: number, flags: number, streamId: number, body: readonly number[]): number[] {
+  return [0, body.length >> 8, body.length & 0xff, type, flags, 0, 0, 0, streamId, ...body];
+}
+
+/** A request for a session as HPACK has it without tables, RFC 7541, section 6.2.2. */
+function requestBlock(): number[] {
+  const headers = {
+    ":method": "CONNECT",
+    ":protocol": "webtransport",
+    ":scheme": "https",
+    ":authority": "localhost",
+    ":path": "/v1/replicate",
+  };
+  const text = (value: string) => [value.length, ...new TextEncoder().encode(value)];
+  return Object.entries(headers).flatMap(([name, value]) => [0, ...text(name), ...text(value)]);
+}
+
+/** Says everything in one write, without waiting for anything: the preface of HTTP/2, the request, a DATA frame for each of `data`. */
+async function blurt({ listener: { host, port } }: Listening, data: readonly (readonly number[])[]) {
+  const socket = connectTls({ host, port, ALPNProtocols: ["h2"], rejectUnauthorized: false });
+  clients.push(socket);
+  socket.on("error", () => {}).resume();
+  const gone = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+  await within(new Promise((resolve) => socket.once("secureConnect", resolve)), "the handshake");
+  socket.write(Uint8Array.from([
+    ...new TextEncoder().encode("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    ...frame(FRAME.settings, 0, 0, []),
+    ...frame(FRAME.headers, END_HEADERS, 1, requestBlock()),
+    ...data.flatMap((body) => frame(FRAME.data, 0, 1, body)),
+  ]));
+  return { socket, gone };
+}
+
+/** Capsules of every type there is, 0x190b4d38 to 0x190b4d44 and three more, that say what chance says. */
+function someCapsules(random: () => number): number[][] {
+  const below = (end: number) => Math.floor(random() * end);
+  return Array.from({ length: 1 + below(8) }, () => {
+    const type = [[0x99, 0x0b, 0x4d, 0x38 + below(13)], STREAM, STREAM, CLOSE, DATAGRAM, [
+      0x80,
+      0,
+      0x78,
+      0xae,
+    ]][below(6)]!;
+    const body = Array.from({ length: below(40) }, () => below(random() < 0.5 ? 16 : 256));
+    return [...type, body.length, ...body];
   });
+}
 
-  /** The connection is gone, and with it all that was kept of it. */
-  async function expectGone(listening: Listening, gone: Promise<void>): Promise<void> {
-    await within(gone, "the end of the connection");
-    await until(() => listening.admission.sessionCount === 0, "the place to be given back");
-    expect([listening.listener as { sessionCount?: number }, listening.errors]).toMatchObject([
-      { sessionCount: 0 },
-      [],
-    ]);
-    const session = await transport.connect(listening.listener, { limits: SESSION_LIMITS });
-    await session.close({ code: "done", reason: "" });
-  }
+/** Ends what a test has opened. */
+async function endAll(): Promise<void> {
+  for (const client of clients.splice(0)) client.destroy();
+  await Promise.all(open.splice(0).map(({ listener }) => listener.close()));
+}
 
-  const attacks: [string, number[]][] = [
-    ["a capsule that begins a stream of the server's", [...STREAM, 3, 0x02, 1, 2]],
-    ["a datagram that never becomes whole", [...DATAGRAM, 0x80, 0x10, 0, 0]],
-    ["a length of 2^62 - 1", [...DATAGRAM, ...Array.from({ length: 8 }, () => 0xff)]],
-    ["a unidirectional stream", [...STREAM, 3, 0x03, 1, 2]],
-  ];
+/** The connection is gone, and with it all that was kept of it. */
+async function expectGone(listening: Listening, gone: Promise<void>): Promise<void> {
+  await within(gone, "the end of the connection");
+  await until(() => listening.admission.sessionCount === 0, "the place to be given back");
+  expect([listening.listener as { sessionCount?: number }, listening.errors]).toMatchObject([
+    { sessionCount: 0 },
+    [],
+  ]);
+  const session = await transport.connect(listening.listener, { limits: SESSION_LIMITS });
+  await session.close({ code: "done", reason: "" });
+}
+
+/** Bytes of a session that its connection does not outlive. */
+const attacks: [string, number[]][] = [
+  ["a capsule that begins a stream of the server's", [...STREAM, 3, 0x02, 1, 2]],
+  ["a datagram that never becomes whole", [...DATAGRAM, 0x80, 0x10, 0, 0]],
+  ["a length of 2^62 - 1", [...DATAGRAM, ...Array.from({ length: 8 }, () => 0xff)]],
+  ["a unidirectional stream", [...STREAM, 3, 0x03, 1, 2]],
+  ["a stream after the session's close", [...CLOSE, 4, 0, 0, 0, 0, ...STREAM, 3, 0x01, 1, 2]],
+];
+
+suite(`${transport.name}: hostile peers`, () => {
+  afterEach(endAll);
+
   for (const [title, bytes] of attacks) {
     test(`${title} ends its connection and nothing else`, async () => {
       const listening = await listen();
@@ -116,6 +180,44 @@ suite(`${transport.name}: hostile peers`, () => {
       socket.on("data", (bytes) => answer += ALPNProtocols[0] === "http/1.1" ? String(bytes) : "");
       await expectGone(listening, gone);
       expect(answer).toBe("");
+    }
+  });
+});
+
+suite(`${transport.name}: what comes in one write with the request`, () => {
+  afterEach(endAll);
+
+  const early: [string, (readonly number[])[]][] = [
+    ...attacks.map(([title, bytes]): [string, (readonly number[])[]] => [title, [bytes, FILLER, FILLER]]),
+    ["a stream past what was granted, and one after it", [[...STREAM, 3, 0x41, 0x01, 1], [...STREAM, 2, 0x09, 1]]],
+  ];
+  for (const [title, data] of early) {
+    test(`${title} ends its connection and nothing else`, async () => {
+      const listening = await listen();
+      const { gone } = await blurt(listening, data);
+      await expectGone(listening, gone);
+    });
+  }
+
+  test("whatever capsules come, the listener is there for the next one", async () => {
+    const listening = await listen();
+    const random = seeded(7);
+    for (let round = 0; round < 200; round++) {
+      const { socket, gone } = await blurt(listening, someCapsules(random));
+      socket.end();
+      await within(gone, `the end of connection ${round}`);
+    }
+    const { gone } = await blurt(listening, [attacks[0]![1]]);
+    await expectGone(listening, gone);
+  });
+
+  test("lanes are lanes as any other", async () => {
+    const listening = await listen();
+    await blurt(listening, LANES.map((lane) => [...STREAM, 7, lane * 4 + 1, ...encodeLanePreface(lane), lane]));
+    await until(() => listening.sessions.length === 1, "the session");
+    for (const lane of LANES) {
+      const reader = listening.sessions[0]!.lane(lane).readable.getReader();
+      expect([lane, (await within(reader.read(), "a byte")).value]).toEqual([lane, Uint8Array.of(lane)]);
     }
   });
 });

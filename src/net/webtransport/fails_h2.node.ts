@@ -5,6 +5,7 @@ import { TransportError } from "../transport_error.ts";
 import type { DialOptions, WebTransportBackend } from "./backend.ts";
 import type { BidirectionalStream, StreamConnection } from "../stream_connection.ts";
 import { guardPings, H2Connection, h2Windows } from "./fails_h2_connection.node.ts";
+import { H2Input } from "./fails_h2_input.node.ts";
 import { FailsH2Listener } from "./fails_h2_listener.node.ts";
 import type { FailsClientSession, FailsPackage, LoadedFails } from "./fails_package.node.ts";
 
@@ -87,7 +88,9 @@ class FailsH2Dial implements StreamConnection {
     session.setSessionObj = (...words) => {
       setSessionObj.apply(session, words);
       const { clock, limits } = this.#options;
-      this.#connection = new H2Connection(session, { clock, limits, destroy: () => this.#destroy() });
+      const isOver = () => session.state === "closed" || session.state === "failed";
+      const input = new H2Input({ parser: session.objint!.capsParser, side: "client", isOver });
+      this.#connection = new H2Connection(session, { clock, limits, input, destroy: () => this.#destroy() });
     };
     session.onClose = (event) => {
       if (session.state === "connecting") this.#refusedWith = event.errorcode;

@@ -2,8 +2,8 @@
 // here (all seen with 1.6.8 on Bun 1.4.5, Deno 2.9.6 and Node 26.10):
 // - It takes bytes in whether or not they are read, and grants more as soon as it has them: 200 MiB pile up. The grants are
 //   held back here until the session says that bytes were consumed.
-// - A capsule that is no stream's is collected whole, up to four times the session's window: it is cut short here.
-// - What it throws over a peer's bytes, such as a stream that the server would have had to open, ends the process: caught here.
+// - A capsule that is no stream's is collected whole, up to four times the session's window, and what the package throws over a
+//   peer's bytes ends the process: fails_h2_input.node.ts.
 // - Its close resets the stream, and on Deno the reset overtakes the reason: here the peer closes, or the grace runs out.
 // - It pings once a second, also where the connection is destroyed and its end not told yet: that throws in a timer.
 // - Datagrams pile up behind a connection that is blocked: the newest takes the place of what waits.
@@ -12,6 +12,7 @@ import type { Clock } from "../../core/environment.ts";
 import type { SessionLimits } from "../session.ts";
 import type { BidirectionalStream, StreamConnection } from "../stream_connection.ts";
 import { shareTurns } from "./fair_turns.node.ts";
+import type { H2Input } from "./fails_h2_input.node.ts";
 import { cancellable, type FailsSession, type FailsStream, type FlowController } from "./fails_package.node.ts";
 
 /** A session's window holds those of this many lanes, so that lanes that nobody reads leave room for the others. */
@@ -43,12 +44,11 @@ export function guardPings(http2: Pinged): void {
   http2.ping = (...words) => !http2.destroyed && ping(...words);
 }
 
-/** Largest capsule that is no stream's: a datagram, a close with its reason. */
-const CAPSULE_BYTES_MAX = 16 << 10;
-
 export interface H2ConnectionOptions {
   readonly clock: Clock;
   readonly limits: SessionLimits;
+  /** Holds back what the session brings until the session is ready. */
+  readonly input: H2Input;
   /** Ends the connection below, at once. Harmless when repeated. */
   readonly destroy: () => void;
 }
@@ -75,7 +75,7 @@ export class H2Connection implements StreamConnection {
     this.#options = options;
     this.unreadBytesMax = options.limits.laneWindowBytes;
     session.draining.catch(() => {});
-    this.ready = session.ready;
+    this.ready = session.ready.then(() => options.input.open(options.destroy));
     this.ready.catch(() => {});
     this.closed = session.closed;
     this.closed.then(() => this.#release(), () => this.#release());
@@ -85,7 +85,6 @@ export class H2Connection implements StreamConnection {
       readable: cancellable(session.datagrams.readable),
       createWritable: () => this.#datagramWritable(),
     };
-    this.#refuseUnidirectional();
   }
 
   async createBidirectionalStream({ sendOrder = 0 }: { sendOrder?: number } = {}): Promise<BidirectionalStream> {
@@ -140,15 +139,6 @@ export class H2Connection implements StreamConnection {
       if (stream) this.#grants.set(stream, holdGrants(stream.flowController));
       return stream;
     };
-    const parse = capsParser.parseData.bind(capsParser);
-    capsParser.parseData = (data) => {
-      try {
-        parse(data);
-        if ((capsParser.saveddata?.byteLength ?? 0) > CAPSULE_BYTES_MAX) this.#options.destroy();
-      } catch {
-        this.#options.destroy();
-      }
-    };
     // The side that was told the end ends the stream; the side that tells it waits for that.
     const { stream } = this.#session.objint!;
     stream.once("close", () => this.#closed());
@@ -169,15 +159,6 @@ export class H2Connection implements StreamConnection {
         return writer.write(bytes);
       },
     });
-  }
-
-  async #refuseUnidirectional(): Promise<void> {
-    try {
-      const { done } = await this.#session.incomingUnidirectionalStreams.getReader().read();
-      if (!done) this.#options.destroy();
-    } catch {
-      // The session is over.
-    }
   }
 
   /** The connection below carries this one session, and goes with it. */

@@ -13,6 +13,7 @@ import { problemResponse } from "../problem.ts";
 import { SESSION_PATH } from "../session_endpoint.ts";
 import { TransportError } from "../transport_error.ts";
 import { guardPings, H2Connection, h2Windows, type Pinged } from "./fails_h2_connection.node.ts";
+import { H2Input } from "./fails_h2_input.node.ts";
 import type { FailsPackage, FailsServer, FailsSession } from "./fails_package.node.ts";
 import type { ListenerCertificate, WebTransportListener, WebTransportListenOptions } from "./listen_options.ts";
 import { SessionGate } from "./session_gate.ts";
@@ -43,6 +44,8 @@ export class FailsH2Listener implements WebTransportListener {
   readonly #gate: SessionGate;
   /** By address and port of the peer: a TLS socket and the one below it have no other name in common on all runtimes. */
   readonly #connections = new Map<string, Connection>();
+  /** By what the package has below a session. */
+  readonly #inputs = new WeakMap<object, H2Input>();
   #closed: Promise<void> | undefined;
 
   /** Rejects with TransportError `refused` where the port is taken. */
@@ -86,6 +89,13 @@ export class FailsH2Listener implements WebTransportListener {
     http2.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
       if (this.#mayAsk(stream, headers)) accept!.call(http2, stream, headers);
     });
+    const visit = server.onHttpWTSessionVisitor.bind(server);
+    server.onHttpWTSessionVisitor = (event) => {
+      const { session } = event;
+      const isOver = () => session.jsobj?.state === "closed" || session.jsobj?.state === "failed";
+      this.#inputs.set(session, new H2Input({ parser: session.capsParser, side: "server", isOver }));
+      visit(event);
+    };
     http2.on("upgrade", (_request, socket: Socket) => socket.destroy());
     http2.on("connection", (socket: Socket) => this.#admit(socket));
     http2.prependListener("secureConnection", (socket: TLSSocket) => {
@@ -165,7 +175,9 @@ export class FailsH2Listener implements WebTransportListener {
     const connection = this.#connectionOf(stream.session?.socket);
     const isWebTransport = headers[":method"] === "CONNECT" && headers[":protocol"] === "webtransport";
     if (!connection || connection.hasAsked || !isWebTransport) {
-      stream.session?.destroy();
+      const { session } = stream;
+      // Not within the handler: node:http2 may end the process where frames of the stream were read already.
+      this.#options.environment.clock.schedule(0, () => session?.destroy());
       return false;
     }
     connection.hasAsked = true;
@@ -198,7 +210,9 @@ export class FailsH2Listener implements WebTransportListener {
     if (!connection) return;
     connection.cancelTimer();
     connection.admitted.opened();
-    this.#gate.open(new H2Connection(session, { clock, limits, destroy: () => cut(connection) }), connection);
+    const input = this.#inputs.get(session.objint!)!;
+    const options = { clock, limits, input, destroy: () => cut(connection) };
+    this.#gate.open(new H2Connection(session, options), connection);
   }
 
   #connectionOf(socket: Peer | undefined): Connection | undefined {

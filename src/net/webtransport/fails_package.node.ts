@@ -100,6 +100,10 @@ export interface FailsServer {
     ) => Promise<{ status: number; path: string; userData?: unknown }>,
   ): void;
   updateCert(cert: string, key: string, http2only: boolean): void;
+  /** Internal. Makes the session of a request that was accepted. */
+  onHttpWTSessionVisitor(
+    event: { readonly session: { readonly capsParser: CapsuleParser; readonly jsobj?: { readonly state: string } } },
+  ): void;
   /** Internal. There once `startServer` was called. */
   readonly transportInt: { readonly serverInt: Http2SecureServer };
 }
