@@ -1,13 +1,26 @@
 // Taking a request's body as a whole, within a bound.
 
 import { concatBytes } from "../src/lib/bytes.ts";
+import { messageOf } from "../src/lib/message_of.ts";
 import { Fault } from "./problem.ts";
 
 /** A body declared to be larger is put together as it comes; the runtimes keep its parts until all are there, and then copy them. */
 const GATHERED_BYTES_MIN = 64 << 10;
 
-/** All bytes of the body, in memory that nobody else holds. @throws Fault `body-too-large` as soon as that is known. */
+/**
+ * All bytes of the body, in memory that nobody else holds. @throws Fault `body-too-large` as soon as that is known, `bad-request`
+ * where the rest does not come: the client went away.
+ */
 export async function readBody(request: Request, bytesMax: number): Promise<Uint8Array> {
+  try {
+    return await wholeBody(request, bytesMax);
+  } catch (error) {
+    if (error instanceof Fault) throw error;
+    throw new Fault("bad-request", `the body did not come whole: ${messageOf(error)}`);
+  }
+}
+
+async function wholeBody(request: Request, bytesMax: number): Promise<Uint8Array> {
   const declared = Number(request.headers.get("content-length") ?? 0);
   if (declared > bytesMax) throw tooLarge(declared, bytesMax);
   if (!request.body) return new Uint8Array(0);

@@ -35,6 +35,21 @@ for (const byteLength of [1, 1000, 65_536, 65_537, 300_000, BYTES_MAX]) {
   });
 }
 
+for (const declared of [undefined, 1000, 200_000]) {
+  test(`a body of which the rest does not come is refused, ${declared ?? "nothing"} declared`, async () => {
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(new Uint8Array(10)),
+      pull: () => Promise.reject(new Error("aborted")),
+    });
+    const headers = declared === undefined ? {} : { "content-length": String(declared) };
+    const init = { method: "POST", body, headers, duplex: "half" } as RequestInit;
+    await expect(readBody(new Request("http://127.0.0.1/", init), BYTES_MAX)).rejects.toMatchObject({
+      name: "Fault",
+      code: "bad-request",
+    });
+  });
+}
+
 test("a body that is shorter than declared is what came", async () => {
   const body = payloadOf(7, 100_000);
   const read = await readBody(post(body, { partBytes: 5000, declared: 200_000 }), BYTES_MAX);
