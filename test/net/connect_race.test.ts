@@ -11,26 +11,30 @@ describe("a race", () => {
   }
 
   /** When each starts, and which one wins, by the rule: the next one after the stagger or at the failure of the one before. */
-  function expected(lanes: readonly Lane[]): { starts: number[]; winner: number } {
+  function expected(lanes: readonly Lane[]): { starts: number[]; winner: number; isTie: boolean } {
     const starts: number[] = [];
     let [at, bestMs, winner] = [0, Infinity, -1];
+    let isTie = false;
     for (const [place, { ms, ready }] of lanes.entries()) {
+      isTie = at === bestMs;
       if (at >= bestMs) break;
       starts.push(at);
       if (ready && at + ms < bestMs) [bestMs, winner] = [at + ms, place];
       at += ready ? STAGGER_MS : Math.min(ms, STAGGER_MS);
     }
-    return { starts, winner };
+    return { starts, winner, isTie };
   }
 
   test("is won by the first that is ready, whatever happens when; the others are aborted and discarded", async () => {
-    // Odd and all different, so that nothing happens at the same time as a start.
+    // Odd and all different: little happens at the same time. A race that ends just when the next one would start is left out.
     const times = fc.uniqueArray(fc.integer({ min: 0, max: 200 }), { minLength: 1, maxLength: 6 });
     const input = times.chain((halves) =>
       fc.tuple(...halves.map((half) => fc.record({ ms: fc.constant(half * 2 + 1), ready: fc.boolean() })))
     );
     await fc.assert(
       fc.asyncProperty(input, async (lanes: readonly Lane[]) => {
+        const { starts: startsWanted, winner, isTie } = expected(lanes);
+        fc.pre(!isTie);
         const clock = new HandClock(0);
         const starts: number[] = [];
         const aborted = new Set<number>();
@@ -55,7 +59,6 @@ describe("a race", () => {
             await Promise.resolve();
           }
         }
-        const { starts: startsWanted, winner } = expected(lanes);
         expect([starts, result]).toEqual([startsWanted, winner]);
         const losers = [...starts.keys()].filter((place) => place !== winner);
         expect(discarded.sort()).toEqual(winner < 0 ? [] : losers.filter((place) => lanes[place]!.ready));
