@@ -88,8 +88,8 @@ class FailsH2Dial implements StreamConnection {
     session.setSessionObj = (...words) => {
       setSessionObj.apply(session, words);
       const { clock, limits } = this.#options;
-      const isOver = () => session.state === "closed" || session.state === "failed";
-      const input = new H2Input({ parser: session.objint!.capsParser, side: "client", isOver });
+      const { capsParser } = session.objint!;
+      const input = new H2Input({ parser: capsParser, side: "client", state: () => session.state });
       this.#connection = new H2Connection(session, { clock, limits, input, destroy: () => this.#destroy() });
     };
     session.onClose = (event) => {

@@ -3,6 +3,7 @@
 // process (seen with 1.6.8: a stream that this side would have had to open, a stream that comes when the session is over). Here
 // bytes wait until the session is held, none are taken in after its end, and who sends what nobody may loses the connection.
 
+import { byteLengthOf } from "../../lib/bytes.ts";
 import type { CapsuleParser } from "./fails_package.node.ts";
 
 /** Largest capsule that is no stream's: a datagram, a close with its reason. */
@@ -15,8 +16,8 @@ const ONE_WAY = 2n;
 export interface H2InputOptions {
   readonly parser: CapsuleParser;
   readonly side: "client" | "server";
-  /** Whether the session is over. */
-  readonly isOver: () => boolean;
+  /** The package's state of the session; undefined before there is one. */
+  readonly state: () => string | undefined;
 }
 
 export class H2Input {
@@ -24,7 +25,6 @@ export class H2Input {
   readonly #parse: CapsuleParser["parseData"];
   /** What has come before {@link open}. */
   #held: Uint8Array[] = [];
-  #heldBytes = 0;
   #onFault: (() => void) | undefined;
   #isParsing = false;
   /** Whether the peer has sent what it must not: nothing more is taken in. */
@@ -52,8 +52,8 @@ export class H2Input {
   }
 
   #take(data: Uint8Array): void {
-    const { parser, isOver } = this.#options;
-    if (isOver() || this.#isFaulty) return;
+    const { parser } = this.#options;
+    if (this.#isOver || this.#isFaulty) return;
     if (!this.#onFault) return this.#hold(data);
     this.#isParsing = true;
     try {
@@ -68,8 +68,7 @@ export class H2Input {
 
   #hold(data: Uint8Array): void {
     this.#held.push(data);
-    this.#heldBytes += data.byteLength;
-    if (this.#heldBytes > HELD_BYTES_MAX) this.#fail();
+    if (byteLengthOf(this.#held) > HELD_BYTES_MAX) this.#fail();
   }
 
   /**
@@ -77,9 +76,13 @@ export class H2Input {
    * are made too when the peer lets more be opened; where none was waiting the package throws, which is caught.
    */
   #mayMake(id: bigint): boolean {
-    const { side, isOver } = this.#options;
     const opener = (id & 1n) === 1n ? "client" : "server";
-    return !isOver() && (opener === side || (id & ONE_WAY) === 0n);
+    return !this.#isOver && (opener === this.#options.side || (id & ONE_WAY) === 0n);
+  }
+
+  get #isOver(): boolean {
+    const state = this.#options.state();
+    return state === "closed" || state === "failed";
   }
 
   #fail(): void {

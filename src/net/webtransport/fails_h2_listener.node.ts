@@ -92,8 +92,8 @@ export class FailsH2Listener implements WebTransportListener {
     const visit = server.onHttpWTSessionVisitor.bind(server);
     server.onHttpWTSessionVisitor = (event) => {
       const { session } = event;
-      const isOver = () => session.jsobj?.state === "closed" || session.jsobj?.state === "failed";
-      this.#inputs.set(session, new H2Input({ parser: session.capsParser, side: "server", isOver }));
+      const state = () => session.jsobj?.state;
+      this.#inputs.set(session, new H2Input({ parser: session.capsParser, side: "server", state }));
       visit(event);
     };
     http2.on("upgrade", (_request, socket: Socket) => socket.destroy());

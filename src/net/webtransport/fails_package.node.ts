@@ -50,7 +50,6 @@ export interface FailsSession extends Omit<StreamConnection, "createBidirectiona
   /** Address and port. */
   readonly peerAddress?: string;
   readonly draining: Promise<unknown>;
-  readonly incomingUnidirectionalStreams: ReadableStream<unknown>;
   createBidirectionalStream(options: { sendOrder: number }): Promise<BidirectionalStream>;
   /** Internal, as is all that follows. */
   readonly streamObjs: ReadonlySet<FailsStream>;
