@@ -5,6 +5,19 @@ import { connect as connectHttp2 } from "node:http2";
 import { connect as connectTls } from "node:tls";
 import { encodeLanePreface } from "../../src/net/lane_preface.ts";
 import { LANES, SESSION_LIMITS } from "../../src/net/session.ts";
+import {
+  ACK,
+  CLIENT_PREFACE,
+  CLOSE,
+  DATAGRAM,
+  END_HEADERS,
+  FRAME,
+  frame,
+  requestBlock,
+  someCapsules,
+  someFrames,
+  STREAM,
+} from "./hostile/h2_bytes.ts";
 import { seeded } from "./lane_bytes.ts";
 import { webTransportH2 as transport } from "./transports/webtransport.ts";
 import { type Listening, listenOn } from "./transports/transport_under_test.ts";
@@ -13,11 +26,6 @@ import { until, within } from "./wait.ts";
 const suite = transport.unsupported === undefined ? describe : describe.skip;
 const open: Listening[] = [];
 const clients: { destroy(): void }[] = [];
-
-/** Types of capsules, draft-ietf-webtrans-http2, section 6. */
-const STREAM = [0x99, 0x0b, 0x4d, 0x3b];
-const DATAGRAM = [0x00];
-const CLOSE = [0x68, 0x43];
 
 /** With a grace so long that it is not what ends a connection. */
 async function listen(handshakeGraceMs = 60_000): Promise<Listening> {
@@ -56,59 +64,23 @@ async function ask({ listener }: Listening, headers: Record<string, string> = {}
   return { http2, stream, request, gone, status };
 }
 
-/** Types of HTTP/2 frames, RFC 9113, section 6. */
-const FRAME = { data: 0, headers: 1, settings: 4 } as const;
-const END_HEADERS = 4;
-
 /** Two of them are more than any capsule that is no stream's may have. */
 const FILLER: readonly number[] = new Array(10_000).fill(0);
 
-function frame(type: number, flags: number, streamId: number, body: readonly number[]): number[] {
-  return [0, body.length >> 8, body.length & 0xff, type, flags, 0, 0, 0, streamId, ...body];
-}
-
-/** A request for a session as HPACK has it without tables, RFC 7541, section 6.2.2. */
-function requestBlock(): number[] {
-  const headers = {
-    ":method": "CONNECT",
-    ":protocol": "webtransport",
-    ":scheme": "https",
-    ":authority": "localhost",
-    ":path": "/v1/replicate",
-  };
-  const text = (value: string) => [value.length, ...new TextEncoder().encode(value)];
-  return Object.entries(headers).flatMap(([name, value]) => [0, ...text(name), ...text(value)]);
-}
-
-/** Says everything in one write, without waiting for anything: the preface of HTTP/2, the request, a DATA frame for each of `data`. */
-async function blurt({ listener: { host, port } }: Listening, data: readonly (readonly number[])[]) {
+/** Says everything in one write, without waiting for anything: the preface of HTTP/2, then `frames`. */
+async function blurt({ listener: { host, port } }: Listening, frames: readonly (readonly number[])[]) {
   const socket = connectTls({ host, port, ALPNProtocols: ["h2"], rejectUnauthorized: false });
   clients.push(socket);
   socket.on("error", () => {}).resume();
   const gone = new Promise<void>((resolve) => socket.once("close", () => resolve()));
   await within(new Promise((resolve) => socket.once("secureConnect", resolve)), "the handshake");
-  socket.write(Uint8Array.from([
-    ...new TextEncoder().encode("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-    ...frame(FRAME.settings, 0, 0, []),
-    ...frame(FRAME.headers, END_HEADERS, 1, requestBlock()),
-    ...data.flatMap((body) => frame(FRAME.data, 0, 1, body)),
-  ]));
+  socket.write(Uint8Array.from([...CLIENT_PREFACE, ...frame(FRAME.settings, 0, 0, []), ...frames.flat()]));
   return { socket, gone };
 }
 
-/** Capsules of every type there is, 0x190b4d38 to 0x190b4d44 and three more, that say what chance says. */
-function someCapsules(random: () => number): number[][] {
-  const below = (end: number) => Math.floor(random() * end);
-  return Array.from({ length: 1 + below(8) }, () => {
-    const type = [[0x99, 0x0b, 0x4d, 0x38 + below(13)], STREAM, STREAM, CLOSE, DATAGRAM, [
-      0x80,
-      0,
-      0x78,
-      0xae,
-    ]][below(6)]!;
-    const body = Array.from({ length: below(40) }, () => below(random() < 0.5 ? 16 : 256));
-    return [...type, body.length, ...body];
-  });
+/** The request for a session, and a DATA frame for each of `data`. */
+function asking(data: readonly (readonly number[])[]): number[][] {
+  return [frame(FRAME.headers, END_HEADERS, 1, requestBlock()), ...data.map((body) => frame(FRAME.data, 0, 1, body))];
 }
 
 /** Ends what a test has opened. */
@@ -194,7 +166,7 @@ suite(`${transport.name}: what comes in one write with the request`, () => {
   for (const [title, data] of early) {
     test(`${title} ends its connection and nothing else`, async () => {
       const listening = await listen();
-      const { gone } = await blurt(listening, data);
+      const { gone } = await blurt(listening, asking(data));
       await expectGone(listening, gone);
     });
   }
@@ -203,21 +175,61 @@ suite(`${transport.name}: what comes in one write with the request`, () => {
     const listening = await listen();
     const random = seeded(7);
     for (let round = 0; round < 200; round++) {
-      const { socket, gone } = await blurt(listening, someCapsules(random));
+      const { socket, gone } = await blurt(listening, asking(someCapsules(random)));
       socket.end();
       await within(gone, `the end of connection ${round}`);
     }
-    const { gone } = await blurt(listening, [attacks[0]![1]]);
+    const { gone } = await blurt(listening, asking([attacks[0]![1]]));
     await expectGone(listening, gone);
   });
 
   test("lanes are lanes as any other", async () => {
     const listening = await listen();
-    await blurt(listening, LANES.map((lane) => [...STREAM, 7, lane * 4 + 1, ...encodeLanePreface(lane), lane]));
+    const lanes = LANES.map((lane) => [...STREAM, 7, lane * 4 + 1, ...encodeLanePreface(lane), lane]);
+    await blurt(listening, asking(lanes));
     await until(() => listening.sessions.length === 1, "the session");
     for (const lane of LANES) {
       const reader = listening.sessions[0]!.lane(lane).readable.getReader();
       expect([lane, (await within(reader.read(), "a byte")).value]).toEqual([lane, Uint8Array.of(lane)]);
     }
+  });
+});
+
+suite(`${transport.name}: frames of a client without manners`, () => {
+  afterEach(endAll);
+
+  const acked = frame(FRAME.settings, ACK, 0, []);
+  const answered = frame(FRAME.ping, ACK, 0, [1, 2, 3, 4, 5, 6, 7, 8]);
+  /** node:http2 destroys the connection in the middle of what it reads: where that is done at once, Deno's ends the process. */
+  const fatal: [string, number[][]][] = [
+    ["GOAWAY, then an ack of settings", [frame(FRAME.goaway, 0, 0, [0, 0, 0, 0, 0, 0, 0, 7]), acked]],
+    ["more answers than pings, then an ack of settings", [answered, answered, acked]],
+  ];
+  for (const [title, frames] of fatal) {
+    test(`${title}: end a connection and nothing else`, async () => {
+      const listening = await listen();
+      for (let round = 0; round < 20; round++) {
+        const { socket, gone } = await blurt(listening, frames);
+        socket.end();
+        await expectGone(listening, gone);
+      }
+    });
+  }
+
+  test("whatever frames come, the listener is there for the next one", async () => {
+    const listening = await listen(2_000);
+    const bystander = await transport.connect(listening.listener, { limits: SESSION_LIMITS });
+    const random = seeded(11);
+    for (let round = 0; round < 40; round++) {
+      const blurted = await Promise.all(Array.from({ length: 8 }, async () => {
+        const begins = random() < 0.8 ? asking([]) : [];
+        return await blurt(listening, [...begins, ...someFrames(random, [0, 1, 1, 1, 2, 3, 5, 0x7fff_ffff])]);
+      }));
+      for (const { socket } of blurted) socket.end();
+      await Promise.all(blurted.map(({ gone }) => within(gone, `the end of the connections of round ${round}`)));
+    }
+    await bystander.close({ code: "done", reason: "" });
+    const { gone } = await blurt(listening, asking([attacks[0]![1]]));
+    await expectGone(listening, gone);
   });
 });

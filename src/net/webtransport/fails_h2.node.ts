@@ -1,10 +1,10 @@
-// WebTransport over HTTP/2 by @fails-components/webtransport: for replicas that are programs, on Bun and Node, no native part
-// needed. Browsers do not speak it.
+// WebTransport over HTTP/2 by @fails-components/webtransport: for replicas that are programs, no native part needed. Browsers do
+// not speak it.
 
 import { TransportError } from "../transport_error.ts";
 import type { DialOptions, WebTransportBackend } from "./backend.ts";
 import type { BidirectionalStream, StreamConnection } from "../stream_connection.ts";
-import { guardPings, H2Connection, h2Windows } from "./fails_h2_connection.node.ts";
+import { guardHttp2, H2Connection, h2Windows } from "./fails_h2_connection.node.ts";
 import { H2Input } from "./fails_h2_input.node.ts";
 import { FailsH2Listener } from "./fails_h2_listener.node.ts";
 import type { FailsClientSession, FailsPackage, LoadedFails } from "./fails_package.node.ts";
@@ -35,6 +35,8 @@ class FailsH2Dial implements StreamConnection {
   readonly #session: FailsClientSession;
   #connection: H2Connection | undefined;
   #refusedWith: number | undefined;
+  /** Of what the server has shown in the handshake, as node:tls writes it. */
+  #certificateHash: string | undefined;
 
   constructor({ WebTransport }: FailsPackage, options: DialOptions) {
     const { url, certificateHashes, limits } = options;
@@ -82,7 +84,10 @@ class FailsH2Dial implements StreamConnection {
     const { onClientConnected } = parentobj;
     parentobj.onClientConnected = (event) => {
       const http2 = parentobj.transportInt?.clientInt;
-      if (http2) guardPings(http2);
+      if (http2 && event.success) {
+        guardHttp2(http2, this.#options.clock);
+        this.#certificateHash = http2.socket?.getPeerCertificate().fingerprint256;
+      }
       onClientConnected.call(parentobj, event);
     };
     session.setSessionObj = (...words) => {
@@ -111,7 +116,7 @@ class FailsH2Dial implements StreamConnection {
   #verify(): void {
     const { certificateHashes } = this.#options;
     if (certificateHashes.length === 0) return;
-    const shown = this.#session.parentobj.transportInt?.clientInt?.socket?.getPeerCertificate().fingerprint256;
+    const shown = this.#certificateHash;
     const allowed = certificateHashes.map((hash) =>
       [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join(":").toUpperCase()
     );

@@ -6,6 +6,8 @@
 //   peer's bytes ends the process: fails_h2_input.node.ts.
 // - Its close resets the stream, and on Deno the reset overtakes the reason: here the peer closes, or the grace runs out.
 // - It pings once a second, also where the connection is destroyed and its end not told yet: that throws in a timer.
+// - It closes streams, and node:http2 destroys connections, in the handlers of frames: Deno's HTTP/2 goes on with what is freed
+//   then, and the process ends (four frames of any client suffice). Both are put off to a turn of their own.
 // - Datagrams pile up behind a connection that is blocked: the newest takes the place of what waits.
 
 import type { Clock } from "../../core/environment.ts";
@@ -32,16 +34,27 @@ export function h2Windows({ laneWindowBytes }: SessionLimits) {
   };
 }
 
-/** What pings are sent by: an HTTP/2 connection. */
-export interface Pinged {
+/** An HTTP/2 connection, as far as it has to be guarded. */
+export interface GuardedHttp2 {
   readonly destroyed: boolean;
   ping(...words: never[]): boolean;
+  destroy(...words: never[]): void;
 }
 
-/** Makes the pings of a connection that is destroyed do nothing. */
-export function guardPings(http2: Pinged): void {
+/**
+ * Makes the pings of a connection that is destroyed do nothing, and its end, whoever asks for it first, come in a turn of the
+ * event loop of its own. To be called before the connection has read a frame.
+ */
+export function guardHttp2(http2: GuardedHttp2, clock: Clock): void {
   const ping = http2.ping.bind(http2);
   http2.ping = (...words) => !http2.destroyed && ping(...words);
+  const destroy = http2.destroy.bind(http2);
+  let isEnding = false;
+  http2.destroy = (...words) => {
+    if (isEnding) return;
+    isEnding = true;
+    clock.schedule(0, () => destroy(...words));
+  };
 }
 
 export interface H2ConnectionOptions {
@@ -144,8 +157,10 @@ export class H2Connection implements StreamConnection {
     stream.once("close", () => this.#closed());
     capsParser.closeHttp2Stream = () => {
       if (this.#isClosing || stream.destroyed) return;
-      stream.close();
-      stream.destroy();
+      this.#options.clock.schedule(0, () => {
+        stream.close();
+        stream.destroy();
+      });
     };
   }
 

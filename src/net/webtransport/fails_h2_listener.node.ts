@@ -12,7 +12,7 @@ import { listenerUrl } from "../listener.ts";
 import { problemResponse } from "../problem.ts";
 import { SESSION_PATH } from "../session_endpoint.ts";
 import { TransportError } from "../transport_error.ts";
-import { guardPings, H2Connection, h2Windows, type Pinged } from "./fails_h2_connection.node.ts";
+import { type GuardedHttp2, guardHttp2, H2Connection, h2Windows } from "./fails_h2_connection.node.ts";
 import { H2Input } from "./fails_h2_input.node.ts";
 import type { FailsPackage, FailsServer, FailsSession } from "./fails_package.node.ts";
 import type { ListenerCertificate, WebTransportListener, WebTransportListenOptions } from "./listen_options.ts";
@@ -102,7 +102,7 @@ export class FailsH2Listener implements WebTransportListener {
       if (socket.alpnProtocol !== "h2") socket.destroy();
     });
     http2.on("session", (session: ServerHttp2Session) => {
-      guardPings(session as unknown as Pinged);
+      guardHttp2(session as unknown as GuardedHttp2, options.environment.clock);
       const connection = this.#connectionOf(session.socket);
       if (connection) connection.http2 = session;
       else session.destroy();
@@ -175,9 +175,7 @@ export class FailsH2Listener implements WebTransportListener {
     const connection = this.#connectionOf(stream.session?.socket);
     const isWebTransport = headers[":method"] === "CONNECT" && headers[":protocol"] === "webtransport";
     if (!connection || connection.hasAsked || !isWebTransport) {
-      const { session } = stream;
-      // Not within the handler: node:http2 may end the process where frames of the stream were read already.
-      this.#options.environment.clock.schedule(0, () => session?.destroy());
+      stream.session?.destroy();
       return false;
     }
     connection.hasAsked = true;

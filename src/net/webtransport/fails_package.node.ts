@@ -3,16 +3,12 @@
 
 import type { EventEmitter } from "node:events";
 import type { Http2SecureServer, ServerHttp2Stream } from "node:http2";
-import process from "node:process";
 import type { TLSSocket } from "node:tls";
 import type { BidirectionalStream, StreamConnection } from "../stream_connection.ts";
 import type { Capability } from "../capability.ts";
 
 const PACKAGE = "@fails-components/webtransport";
 const NATIVE_PART = "@fails-components/webtransport-transport-http3-quiche";
-
-/** Seen with Deno 2.9.6 at either end: an assertion of nghttp2 (find_stream_on_goaway_func) when refusals and GOAWAY cross, or SIGSEGV. */
-const DENO_REASON = "Deno's HTTP/2 ends the process under load, it needs Bun or Node";
 
 export interface FlowController {
   addBytesConsumed(bytes: number): void;
@@ -128,7 +124,7 @@ export async function loadFails(): Promise<LoadedFails> {
       await loaded.quicheLoaded;
       return loaded;
     });
-    return { package: loaded, h2: http2(), h3: await nativePart() };
+    return { package: loaded, h2: { isSupported: true }, h3: await nativePart() };
   } catch (error) {
     const isAbsent = (error as { code?: string }).code === "ERR_MODULE_NOT_FOUND";
     const reason = isAbsent
@@ -136,11 +132,6 @@ export async function loadFails(): Promise<LoadedFails> {
       : `${PACKAGE} does not load: ${oneLine(error)}`;
     return { package: undefined, h2: { isSupported: false, reason }, h3: { isSupported: false, reason } };
   }
-}
-
-function http2(): Capability {
-  if (process.versions["deno"] !== undefined) return { isSupported: false, reason: DENO_REASON };
-  return { isSupported: true };
 }
 
 async function nativePart(): Promise<Capability> {

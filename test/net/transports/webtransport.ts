@@ -24,7 +24,7 @@ export const denoWebTransport = underTest("deno", {
 
 export const webTransportH2 = underTest("fails", {
   http: "h2",
-  title: "WebTransport over HTTP/2 (runs on Bun and Node)",
+  title: "WebTransport over HTTP/2",
 });
 
 export const failsWebTransport = underTest("fails", {

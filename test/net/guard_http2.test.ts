@@ -2,7 +2,11 @@ import { describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import { connect, createServer } from "node:http2";
 import type { AddressInfo } from "node:net";
-import { guardPings, type Pinged } from "../../src/net/webtransport/fails_h2_connection.node.ts";
+import { type GuardedHttp2, guardHttp2 } from "../../src/net/webtransport/fails_h2_connection.node.ts";
+import { environment } from "../../src/server/environment.node.ts";
+import { within } from "./wait.ts";
+
+const { clock } = environment;
 
 describe("the pings of an HTTP/2 connection", () => {
   test("are sent while it lives, with all that was given, and do nothing once it is destroyed", () => {
@@ -13,30 +17,53 @@ describe("the pings of an HTTP/2 connection", () => {
         if (this.destroyed) throw new Error("the session has been destroyed");
         return pings.push(words) > 0;
       },
+      destroy() {},
     };
-    guardPings(http2);
+    guardHttp2(http2, clock);
     expect([http2.ping("a", "b"), pings]).toEqual([true, [["a", "b"]]]);
     http2.destroyed = true;
     expect([http2.ping("c"), pings]).toEqual([false, [["a", "b"]]]);
   });
 
-  // Deno's HTTP/2 is not used: it ends the process under load.
-  test.skipIf("Deno" in globalThis)("of node:http2 would throw else (runs on Bun and Node)", async () => {
+  test("of node:http2 would throw else", async () => {
     const server = createServer();
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     const [bare, guarded] = [connect(address), connect(address)];
     try {
-      guardPings(guarded as unknown as Pinged);
       await Promise.all([bare, guarded].map((session) => once(session, "connect")));
+      guardHttp2(guarded as unknown as GuardedHttp2, clock);
       const answered = new Promise((resolve) => guarded.ping(resolve));
       expect(await answered).toBeNull();
+      const gone = Promise.all([bare, guarded].map((session) => once(session, "close")));
       for (const session of [bare, guarded]) session.destroy();
+      await within(gone, "the end of both");
       expect(() => bare.ping(() => {})).toThrow();
       expect(guarded.ping(() => {})).toBe(false);
     } finally {
       server.close();
     }
+  });
+});
+
+describe("the end of an HTTP/2 connection", () => {
+  test("comes once, in a later turn, with what was given first", () => {
+    const ends: unknown[][] = [];
+    const tasks: (() => void)[] = [];
+    const http2 = { destroyed: false, ping: () => true, destroy: (...words: unknown[]) => void ends.push(words) };
+    guardHttp2(http2, {
+      ...clock,
+      schedule: (delayMs, task) => {
+        expect(delayMs).toBe(0);
+        tasks.push(task);
+        return () => {};
+      },
+    });
+    http2.destroy("first", 7);
+    http2.destroy("second");
+    expect(ends).toEqual([]);
+    for (const task of tasks) task();
+    expect(ends).toEqual([["first", 7]]);
   });
 });
