@@ -7,7 +7,8 @@ import type { Log, LogCursor, LogSlice } from "../../src/log/log_store.ts";
 import { READ_AHEAD_BYTES_MIN } from "../../src/log/read_ahead.ts";
 import type { SegmentCursor } from "../../src/log/segment_cursor.ts";
 import { SEGMENT_HEADER_BYTES } from "../../src/log/segment_format.ts";
-import { frameBytes } from "../../src/wire/frame.ts";
+import { viewOf } from "../../src/lib/bytes.ts";
+import { frameBytes, frameSeqAt } from "../../src/wire/frame.ts";
 import { lastSegmentPath, openRig, reopenKilled, type Rig, type RigOptions } from "./crash_rig.ts";
 import { appendSynced, checkedSeqs, codeOf, makeRun, range, readAll } from "./run_builder.ts";
 
@@ -235,6 +236,25 @@ describe("the memory of a reader that gives it back", () => {
     for (let slices = 0; slices < 14; slices++) await next(last);
     expect(last.heldBytes).toBe((8 + 3) * READ_AHEAD_BYTES_MIN);
     last.close();
+  });
+
+  test("spoils nobody else's bytes where it is given back before it was looked at: not readers', the cache's or the disk's", async () => {
+    const { log } = await filled({ count: COUNT, payloadBytes: KIB, tailCacheBytesMax: 1 << 20 });
+    const [liar, honest] = [log.cursor(1), log.cursor(1)];
+    const kept: LogSlice[] = [];
+    const spoilt: LogSlice[] = [];
+    while (honest.nextSeq <= COUNT) {
+      kept.push(await next(honest));
+      if (liar.nextSeq > COUNT) continue;
+      const slice = await next(liar);
+      liar.release!(slice.lastSeq - 1);
+      spoilt.push(slice);
+    }
+    const isWhole = ({ bytes, firstSeq }: LogSlice) => frameSeqAt(viewOf(bytes), 0) === firstSeq;
+    expect(spoilt.every(isWhole)).toBe(false);
+    expect(kept.flatMap(({ bytes }) => checkedSeqs(bytes))).toEqual(range(1, COUNT));
+    expect(checkedSeqs(await readAll(log.cursor(COUNT - 500), LIMIT.bytesMax))).toEqual(range(COUNT - 500, COUNT));
+    expect(checkedSeqs(await readAll(log.cursor(1), LIMIT.bytesMax))).toEqual(range(1, COUNT));
   });
 
   test("is let go of once everything is given back", async () => {
