@@ -40,7 +40,11 @@ async function failDisk(runtime: RuntimeName, victim: "leader" | "follower"): Pr
   await load.more(APPENDS);
   await load.stop();
   await load.expectKept();
-  expect(await cluster.status(failing, CHANNEL)).toMatchObject({ fenced: null, damage: null, doubtful: false });
+  const recovered = await eventually("its doubt is over", async () => {
+    const status = await cluster.status(failing, CHANNEL);
+    return status?.doubtful === false ? status : undefined;
+  });
+  expect(recovered).toMatchObject({ fenced: null, damage: null });
   await cluster.end();
 }
 

@@ -6,8 +6,8 @@
 //   peer's bytes ends the process: fails_h2_input.node.ts.
 // - Its close resets the stream, and on Deno the reset overtakes the reason: here the peer closes, or the grace runs out.
 // - It pings once a second, also where the connection is destroyed and its end not told yet: that throws in a timer.
-// - It closes streams, and node:http2 destroys connections, in the handlers of frames: Deno's HTTP/2 goes on with what is freed
-//   then, and the process ends (four frames of any client suffice). Both are put off to a turn of their own.
+// - node:http2, and what is done here, destroys connections in the handlers of their frames: Deno's HTTP/2 goes on with what is
+//   freed then, and the process ends (four frames of any client suffice). It is put off to a turn of its own.
 // - Datagrams pile up behind a connection that is blocked: the newest takes the place of what waits.
 
 import type { Clock } from "../../core/environment.ts";
@@ -157,10 +157,8 @@ export class H2Connection implements StreamConnection {
     stream.once("close", () => this.#closed());
     capsParser.closeHttp2Stream = () => {
       if (this.#isClosing || stream.destroyed) return;
-      this.#options.clock.schedule(0, () => {
-        stream.close();
-        stream.destroy();
-      });
+      stream.close();
+      stream.destroy();
     };
   }
 
