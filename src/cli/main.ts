@@ -68,7 +68,11 @@ function makeProgram(): Command {
     .option("--quic-port <number>", "UDP port for QUIC (default: a free one)", wholeNumber)
     .option("--tls-port <number>", "TCP port for sessions over TLS (default: a free one)", wholeNumber)
     .option("--tcp-port <number>", "TCP port for sessions over plain TCP (default: a free one)", wholeNumber)
-    .option("--webtransport-http2-port <number>", "TCP port for WebTransport over HTTP/2", wholeNumber)
+    .option(
+      "--webtransport-http2-port <number>",
+      "TCP port for WebTransport over HTTP/2 (default: a free one; on Deno none)",
+      wholeNumber,
+    )
     .option("--tls-cert <file>", "certificate for HTTPS, secure WebSocket, TLS and QUIC (PEM)")
     .option("--tls-key <file>", "its private key (PEM)")
     .option("--ca <file>", "authorities whose client certificates are required (PEM)")

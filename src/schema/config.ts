@@ -127,7 +127,9 @@ export const nodeConfig = z.strictObject({
   quicPort: port.default(0).describe("UDP port for QUIC; 0 picks a free one"),
   tlsPort: port.default(0).describe("TCP port for sessions over TLS; 0 picks a free one"),
   tcpPort: port.default(0).describe("TCP port for sessions over plain TCP, on loopback only; 0 picks a free one"),
-  webtransportHttp2Port: port.default(0).describe("TCP port for WebTransport over HTTP/2; 0 picks a free one"),
+  webtransportHttp2Port: port.optional().describe(
+    "TCP port for WebTransport over HTTP/2; 0 picks a free one, as does none, but on Deno, which then does not listen on it",
+  ),
   data: z.string().min(1).default("./data").describe("data directory"),
   store: z.enum(["segments", "memory"]).default("segments"),
   nodeId: nodeIdText.optional(),

@@ -115,7 +115,8 @@ export class Listeners {
       ...(["h3", "h2"] as const).map((http) => {
         const listener = this.#webTransports.get(http);
         const backend = this.#backend(http);
-        const entry = this.#entry("webtransport", listener?.url, runtime.webTransport.reasons[http]);
+        const unasked = listener ? undefined : backend?.whyOnlyWhenAsked;
+        const entry = this.#entry("webtransport", listener?.url, unasked ?? runtime.webTransport.reasons[http]);
         return { ...entry, http, ...(listener && backend ? { backend: backend.name } : {}) };
       }),
       {
@@ -216,11 +217,13 @@ export class Listeners {
   async #openWebTransports(): Promise<void> {
     const { config, acceptSession } = this.#options;
     for (const backend of this.#options.runtime.webTransport.listen) {
+      // Beside HTTP on the same number, where it is UDP.
+      const port = backend.http === "h3" ? this.#http.port : config.webtransportHttp2Port;
+      if (port === undefined && backend.whyOnlyWhenAsked !== undefined) continue;
       const certificate = (await this.#ownCertificate()).current;
       const listener = await backend.listen({
         ...this.#shared,
-        // Beside HTTP on the same number, where it is UDP.
-        port: backend.http === "h3" ? this.#http.port : config.webtransportHttp2Port,
+        port: port ?? 0,
         certificate,
         acceptSession: (url, { origin }) => judgeOrigin(url, origin, acceptSession),
       });

@@ -34,6 +34,8 @@ export interface WebTransportBackend {
   readonly listening: Capability;
   readonly connecting: Capability;
   readonly certificateReplacement: CertificateReplacement;
+  /** Why a node listens by it only where its port is named; absent where it always does. */
+  readonly whyOnlyWhenAsked?: string;
   /** Listens. Throws TransportError: `unsupported` where `listening` says so, `refused` where the port is taken. */
   listen(options: WebTransportListenOptions): Promise<WebTransportListener>;
   /** Begins to connect; the connection's `ready` tells how that went. Throws where nothing can be begun. */

@@ -7,9 +7,11 @@
 // - Its close resets the stream, and on Deno the reset overtakes the reason: here the peer closes, or the grace runs out.
 // - It pings once a second, also where the connection is destroyed and its end not told yet: that throws in a timer.
 // - node:http2, and what is done here, destroys connections in the handlers of their frames: Deno's HTTP/2 goes on with what is
-//   freed then, and the process ends (four frames of any client suffice). It is put off to a turn of its own.
+//   freed then, and the process ends (four frames of any client suffice). It is put off to a turn of its own, and on Deno, where
+//   it happened without that, so is the end of a stream.
 // - Datagrams pile up behind a connection that is blocked: the newest takes the place of what waits.
 
+import process from "node:process";
 import type { Clock } from "../../core/environment.ts";
 import type { SessionLimits } from "../session.ts";
 import type { BidirectionalStream, StreamConnection } from "../stream_connection.ts";
@@ -19,6 +21,8 @@ import { cancellable, type FailsSession, type FailsStream, type FlowController }
 
 /** A session's window holds those of this many lanes, so that lanes that nobody reads leave room for the others. */
 const LANES_PER_SESSION = 8;
+
+export const IS_DENO = process.versions["deno"] !== undefined;
 
 /**
  * The windows that client and server grant each other in the settings of HTTP/2, as options of the package. It grants more of
@@ -157,8 +161,13 @@ export class H2Connection implements StreamConnection {
     stream.once("close", () => this.#closed());
     capsParser.closeHttp2Stream = () => {
       if (this.#isClosing || stream.destroyed) return;
-      stream.close();
-      stream.destroy();
+      const end = () => {
+        stream.close();
+        stream.destroy();
+      };
+      // Within the handler that reads it Deno may end the process over this; on Node, put off, it leaves sockets behind.
+      if (IS_DENO) this.#options.clock.schedule(0, end);
+      else end();
     };
   }
 
