@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import { connect, createServer } from "node:http2";
 import type { AddressInfo } from "node:net";
-import { type GuardedHttp2, guardHttp2 } from "../../src/net/webtransport/fails_h2_connection.node.ts";
+import { type GuardedHttp2, guardHttp2 } from "../../src/net/webtransport/guard_http2.node.ts";
 import { environment } from "../../src/server/environment.node.ts";
 import { within } from "./wait.ts";
 

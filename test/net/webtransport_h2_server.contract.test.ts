@@ -16,11 +16,12 @@ const suite = transport.unsupported === undefined ? describe : describe.skip;
 /** Node reads no more after a GOAWAY that is followed by half a frame: that the connection is gone, only silence tells then. */
 const LIMITS = { ...SESSION_LIMITS, handshakeGraceMs: 2_000, idleTimeoutMs: 1_000, closeGraceMs: 100 };
 
-/** That extended CONNECT is spoken; that the client's settings are taken; that the request is accepted. */
+/** Extended CONNECT is spoken, and the client's settings are taken. */
 const GREETING = [
   ...frame(FRAME.settings, 0, 0, [0, 8, 0, 0, 0, 1]),
   ...frame(FRAME.settings, ACK, 0, []),
 ];
+/** The answer 200, as HPACK has it in its table. */
 const ACCEPTED = frame(FRAME.headers, END_HEADERS, 1, [0x88]);
 const CLIENT_STREAMS = [0, 1, 1, 1, 3, 5, 0x7fff_ffff];
 

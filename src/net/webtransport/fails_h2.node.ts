@@ -1,16 +1,19 @@
 // WebTransport over HTTP/2 by @fails-components/webtransport: for replicas that are programs, no native part needed. Browsers do
 // not speak it.
 
+import process from "node:process";
 import { TransportError } from "../transport_error.ts";
 import type { DialOptions, WebTransportBackend } from "./backend.ts";
 import type { BidirectionalStream, StreamConnection } from "../stream_connection.ts";
-import { guardHttp2, H2Connection, h2Windows, IS_DENO } from "./fails_h2_connection.node.ts";
+import { H2Connection, h2Windows } from "./fails_h2_connection.node.ts";
 import { H2Input } from "./fails_h2_input.node.ts";
 import { FailsH2Listener } from "./fails_h2_listener.node.ts";
 import type { FailsClientSession, FailsPackage, LoadedFails } from "./fails_package.node.ts";
+import { guardHttp2 } from "./guard_http2.node.ts";
 
-/** Seen with Deno 2.9.6, and kept from happening by `guardHttp2`. */
-const WHY_ASK_ON_DENO = "listened on where its port is named (webtransportHttp2Port, 0 for a free one): " +
+/** Whether the runtime's HTTP/2 needs {@link guardHttp2} to outlive a peer's frames. */
+const IS_UNSOUND = process.versions["deno"] !== undefined;
+const WHY_ONLY_WHEN_ASKED = "listened on where its port is named (webtransportHttp2Port, 0 for a free one): " +
   "Deno's HTTP/2 ends the process over frames of a peer but for a guard";
 
 export function failsH2Backend(loaded: LoadedFails): WebTransportBackend {
@@ -20,7 +23,7 @@ export function failsH2Backend(loaded: LoadedFails): WebTransportBackend {
     listening: loaded.h2,
     connecting: loaded.h2,
     certificateReplacement: "in place",
-    ...(IS_DENO ? { whyOnlyWhenAsked: WHY_ASK_ON_DENO } : {}),
+    ...(IS_UNSOUND ? { whyOnlyWhenAsked: WHY_ONLY_WHEN_ASKED } : {}),
     listen: (options) => FailsH2Listener.open(needed(loaded), options),
     dial: (options) => new FailsH2Dial(needed(loaded), options),
   };

@@ -5,10 +5,6 @@
 // - A capsule that is no stream's is collected whole, up to four times the session's window, and what the package throws over a
 //   peer's bytes ends the process: fails_h2_input.node.ts.
 // - Its close resets the stream, and on Deno the reset overtakes the reason: here the peer closes, or the grace runs out.
-// - It pings once a second, also where the connection is destroyed and its end not told yet: that throws in a timer.
-// - node:http2, and what is done here, destroys connections in the handlers of their frames: Deno's HTTP/2 goes on with what is
-//   freed then, and the process ends (four frames of any client suffice). It is put off to a turn of its own, and on Deno, where
-//   it happened without that, so is the end of a stream.
 // - Datagrams pile up behind a connection that is blocked: the newest takes the place of what waits.
 
 import process from "node:process";
@@ -22,7 +18,8 @@ import { cancellable, type FailsSession, type FailsStream, type FlowController }
 /** A session's window holds those of this many lanes, so that lanes that nobody reads leave room for the others. */
 const LANES_PER_SESSION = 8;
 
-export const IS_DENO = process.versions["deno"] !== undefined;
+/** In the handler that reads it, the end of a stream may end Deno's process; put off, it leaves sockets behind on Node. */
+const ENDS_STREAMS_LATER = process.versions["deno"] !== undefined;
 
 /**
  * The windows that client and server grant each other in the settings of HTTP/2, as options of the package. It grants more of
@@ -35,29 +32,6 @@ export function h2Windows({ laneWindowBytes }: SessionLimits) {
     initialSessionFlowControlWindow: sessionWindowBytes,
     streamFlowControlWindowSizeLimit: laneWindowBytes,
     sessionFlowControlWindowSizeLimit: sessionWindowBytes,
-  };
-}
-
-/** An HTTP/2 connection, as far as it has to be guarded. */
-export interface GuardedHttp2 {
-  readonly destroyed: boolean;
-  ping(...words: never[]): boolean;
-  destroy(...words: never[]): void;
-}
-
-/**
- * Makes the pings of a connection that is destroyed do nothing, and its end, whoever asks for it first, come in a turn of the
- * event loop of its own. To be called before the connection has read a frame.
- */
-export function guardHttp2(http2: GuardedHttp2, clock: Clock): void {
-  const ping = http2.ping.bind(http2);
-  http2.ping = (...words) => !http2.destroyed && ping(...words);
-  const destroy = http2.destroy.bind(http2);
-  let isEnding = false;
-  http2.destroy = (...words) => {
-    if (isEnding) return;
-    isEnding = true;
-    clock.schedule(0, () => destroy(...words));
   };
 }
 
@@ -165,8 +139,7 @@ export class H2Connection implements StreamConnection {
         stream.close();
         stream.destroy();
       };
-      // Within the handler that reads it Deno may end the process over this; on Node, put off, it leaves sockets behind.
-      if (IS_DENO) this.#options.clock.schedule(0, end);
+      if (ENDS_STREAMS_LATER) this.#options.clock.schedule(0, end);
       else end();
     };
   }

@@ -12,9 +12,10 @@ import { listenerUrl } from "../listener.ts";
 import { problemResponse } from "../problem.ts";
 import { SESSION_PATH } from "../session_endpoint.ts";
 import { TransportError } from "../transport_error.ts";
-import { type GuardedHttp2, guardHttp2, H2Connection, h2Windows } from "./fails_h2_connection.node.ts";
+import { H2Connection, h2Windows } from "./fails_h2_connection.node.ts";
 import { H2Input } from "./fails_h2_input.node.ts";
 import type { FailsPackage, FailsServer, FailsSession } from "./fails_package.node.ts";
+import { type GuardedHttp2, guardHttp2 } from "./guard_http2.node.ts";
 import type { ListenerCertificate, WebTransportListener, WebTransportListenOptions } from "./listen_options.ts";
 import { SessionGate } from "./session_gate.ts";
 
