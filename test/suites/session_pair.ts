@@ -24,8 +24,11 @@ export interface SessionsUnderTest {
   dispose(): Promise<void>;
 }
 
-export interface SessionSuiteOptions
-  extends Pick<TransportUnderTest, "carriesCloseReason" | "isMultiplexed" | "unreadBytesMax" | "releasesSocketsLate"> {
+export interface SessionSuiteOptions extends
+  Pick<
+    TransportUnderTest,
+    "carriesCloseReason" | "isMultiplexed" | "isBrowserQuic" | "unreadBytesMax" | "releasesSocketsLate"
+  > {
   /** Why the suite cannot run here, if so: the title of the suite says what would enable it. */
   readonly unsupported?: string;
   /** Whether pairs come with a link where it is asked for. */

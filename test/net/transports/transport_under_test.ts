@@ -16,6 +16,8 @@ export interface TransportUnderTest {
   readonly carriesCloseReason: boolean;
   /** Whether all lanes share one connection, so that priorities are the session's own doing. */
   readonly isMultiplexed: boolean;
+  /** Whether clients go by a browser's QUIC: what of several streams it sends first, and when it gives a silent peer up, is its own. */
+  readonly isBrowserQuic?: boolean;
   /** Bytes of a lane that the transport itself may bring before a reader asks for them, beyond the lane's window. Default 64 KiB. */
   readonly unreadBytesMax?: number;
   /** Whether its sockets are closed only when its objects are collected, so that they cannot be counted at the end of a test. */
