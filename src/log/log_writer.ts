@@ -1,8 +1,8 @@
-// The append path of one log: runs queue up, one loop writes all that waits with one write and one fsync, and what was
-// appended meanwhile waits for the next round (group commit). Nothing here is per entry.
+// The append path of one log: runs queue up, one loop writes all that waits with one write, another one syncs all that is written
+// with one fsync, and what was appended meanwhile waits for the next round (group commit). Nothing here is per entry.
 //
-// Where much waits, the next write is made while the sync of the one before is under way, and is synced after it. What is
-// written and not synced stays within UNSYNCED_BYTES_MAX, or is one run: that is what a crash can tear (torn_tail.ts).
+// Where much waits, the next writes are made while a sync is under way, and are synced together after it. What is written and
+// not synced stays within UNSYNCED_BYTES_MAX, or is one run: that is what a crash can tear (torn_tail.ts).
 
 import type { EpochStart, LogTail } from "../core/position.ts";
 import { assert } from "../lib/assert.ts";
@@ -14,11 +14,11 @@ import { UNSYNCED_BYTES_MAX } from "./log_context.ts";
 import type { LogFiles, Segment } from "./segment.ts";
 import type { SegmentWriter } from "./segment_writer.ts";
 import { StoreError } from "./store_error.ts";
-import type { SyncedIn, SyncPiece } from "./sync_journal.ts";
+import { PIECE_BYTES_MAX, type SyncedIn, type SyncPiece } from "./sync_journal.ts";
 import type { TailCache } from "./tail_cache.ts";
 
-/** One write takes no more than this of what is queued, unless a single run is larger: room for one write beside a sync. */
-const WRITE_BYTES_MAX = UNSYNCED_BYTES_MAX / 2;
+/** One write takes no more than this of what is queued, unless a single run is larger: room for several beside a sync. */
+const WRITE_BYTES_MAX = UNSYNCED_BYTES_MAX / 8;
 
 interface Batch {
   readonly runs: readonly FrameRun[];
@@ -26,6 +26,9 @@ interface Batch {
   readonly byteLength: number;
   readonly tail: LogTail;
 }
+
+/** What is written and not in a sync yet. The bytes are here only where a journal may want them. */
+type Written = Omit<Batch, "runs">;
 
 export class LogWriter {
   readonly written: Watermark;
@@ -48,8 +51,12 @@ export class LogWriter {
   /** Bytes of the frames that are synced. */
   #keptBytes: number;
   #running: Promise<void> | undefined;
-  /** The sync under way, or the last one. Never rejects: what fails fences the log. */
+  /** In the order of the writes, all in the last segment. */
+  #written: Written[] = [];
+  /** The loop that syncs what is written, while there is any. Never rejects: what fails fences the log. */
   #syncing: Promise<void> | undefined;
+  /** The sync under way, or the last one. Never rejects. */
+  #sync: Promise<void> | undefined;
   /** Resolved when enough waits to be written beside a sync. */
   #grown: Deferred<void> | undefined;
   #fence: StoreError | undefined;
@@ -144,21 +151,27 @@ export class LogWriter {
     return this.#queuedBytes >= this.#log.context.writeAheadBytesMin;
   }
 
-  /** Resolves when nothing is being synced any more, or enough waits to be written meanwhile. */
+  /** Resolves when all is synced, or enough waits to be written meanwhile. */
   async #untilWorthWriting(): Promise<void> {
-    if (this.#unsyncedBytes === 0 || this.#isWorthWriting) return;
-    this.#grown = deferred();
-    await Promise.race([this.#syncing, this.#grown.promise]);
-    this.#grown = undefined;
+    while (this.#unsyncedBytes > 0 && !this.#isWorthWriting && !this.#fence) {
+      this.#grown = deferred();
+      await Promise.race([this.#sync, this.#grown.promise]);
+      this.#grown = undefined;
+    }
   }
 
-  /** Writes what waits, and begins its sync once the one before is over. */
+  /** Whether `byteLength` more may be written now. */
+  #fits(byteLength: number): boolean {
+    if (this.#unsyncedBytes === 0) return true;
+    return this.#unsyncedBytes + byteLength <= UNSYNCED_BYTES_MAX && this.#segments.hasRoom(byteLength);
+  }
+
+  /** Writes what waits, and has it synced. */
   async #writeNext(): Promise<void> {
     let segment: Segment | undefined;
     try {
       const { byteLength } = this.#queue[0]!;
-      const fits = this.#unsyncedBytes + byteLength <= UNSYNCED_BYTES_MAX && this.#segments.hasRoom(byteLength);
-      if (!fits) await this.#syncing;
+      while (!this.#fits(byteLength) && !this.#fence) await this.#sync;
       if (this.#fence) return;
       segment = await this.#segments.writable(byteLength, this.#wrote);
       await this.#log.context.files.use(segment.path, (file) => this.#write(file, segment!));
@@ -172,17 +185,27 @@ export class LogWriter {
     const batch = this.#takeBatch(segment);
     await file.write(segment.end, batch.parts);
     this.#noteWritten(segment, batch);
-    await this.#syncing;
-    // Begun while the file is in use, so that it stays open in between. After a failed sync there is no other.
-    if (this.#fence?.code !== "fenced") this.#syncing = this.#sync(segment, batch);
+    // Begun while the file is in use, so that it stays open in between.
+    if (!this.#syncing) {
+      this.#sync = this.#syncing = this.#log.context.files.use(segment.path, () => this.#syncAll(segment));
+    }
   }
 
-  async #sync(segment: Segment, batch: Batch): Promise<void> {
-    const { tail, byteLength } = batch;
+  /** Syncs all that is written, and what is written meanwhile. After a failed sync there is no other. */
+  async #syncAll(segment: Segment): Promise<void> {
+    while (this.#written.length > 0 && this.#fence?.code !== "fenced") {
+      await (this.#sync = this.#syncWritten(segment));
+    }
+    this.#syncing = undefined;
+  }
+
+  async #syncWritten(segment: Segment): Promise<void> {
+    const piece = this.#pieceOf(segment, this.#written.splice(0));
+    const { tail, byteLength } = piece;
     const position = segment.end;
     let syncedIn: SyncedIn;
     try {
-      syncedIn = await this.#log.context.syncs.sync(this.#pieceOf(segment, batch));
+      syncedIn = await this.#log.context.syncs.sync(piece);
     } catch (error) {
       return this.#fenceBy(storeErrorFrom(error));
     }
@@ -197,13 +220,16 @@ export class LogWriter {
     for (let turn = 0; turn < 4; turn++) await null;
   }
 
-  /** A batch that is written to the end of `segment`. */
-  #pieceOf({ path, firstSeq, end }: Segment, { parts, byteLength }: Batch): SyncPiece {
+  /** What was written to the end of `segment`. */
+  #pieceOf({ path, firstSeq, end }: Segment, written: readonly Written[]): SyncPiece & { readonly tail: LogTail } {
+    const { tail } = written[written.length - 1]!;
+    const byteLength = written.reduce((sum, batch) => sum + batch.byteLength, 0);
+    const parts = written.flatMap((batch) => batch.parts);
     const onLost = (failure: StoreError) => {
       this.#log.context.onNotice({ kind: "fenced", log: this.#log.id, message: failure.message });
       this.stop(failure);
     };
-    return { log: this.#log.id, path, segment: firstSeq, position: end - byteLength, parts, byteLength, onLost };
+    return { log: this.#log.id, path, segment: firstSeq, position: end - byteLength, parts, byteLength, tail, onLost };
   }
 
   /** Takes from the queue what fits one write and the segment. */
@@ -232,9 +258,11 @@ export class LogWriter {
       segment.end += run.byteLength;
       before = run.tail;
     }
-    this.#wrote = batch.tail;
+    const { parts, byteLength, tail } = batch;
+    this.#wrote = tail;
+    this.#written.push({ parts: byteLength > PIECE_BYTES_MAX ? [] : parts, byteLength, tail });
     this.#cache.add(batch.runs);
-    this.written.advance(batch.tail.nextSeq - 1);
+    this.written.advance(tail.nextSeq - 1);
   }
 
   /** After a failed write the log goes back to where it was synced and lives on; where that fails too, or a sync did, it ends. */
@@ -261,6 +289,7 @@ export class LogWriter {
   /** Drops what is not synced and tells those who wait for it. */
   #takeBack(reason: StoreError): void {
     this.#queue = [];
+    this.#written = [];
     this.#queuedBytes = this.#unsyncedBytes = 0;
     this.#wrote = this.#kept;
     if (this.written.value >= this.#kept.nextSeq) {

@@ -18,8 +18,8 @@ import type { StoreNotice } from "./store_notice.ts";
 import { StoreError } from "./store_error.ts";
 import { journalName, syncBlocks, type SyncItem } from "./sync_blocks.ts";
 
-/** Larger pieces are worth a sync of their own. */
-const PIECE_BYTES_MAX = 64 << 10;
+/** Larger pieces are worth a sync of their own, for which their bytes are not needed. */
+export const PIECE_BYTES_MAX = 64 << 10;
 /** Bytes of pieces in one block; more only for a single larger one. */
 const BLOCK_BYTES_MAX = 1 << 20;
 /** So many segments are synced at a time when a journal is full. */
@@ -32,6 +32,7 @@ export interface SyncPiece {
   readonly path: string;
   readonly segment: Seq;
   readonly position: number;
+  /** Its bytes; may be empty where they are more than PIECE_BYTES_MAX. */
   readonly parts: readonly Uint8Array[];
   readonly byteLength: number;
   /** Told where the segment itself cannot be synced later on. */

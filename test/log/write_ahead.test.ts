@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from "bun:test";
 import { deferred } from "../../src/lib/deferred.ts";
+import { UNSYNCED_BYTES_MAX } from "../../src/log/log_context.ts";
 import { lastSegmentPath, openRig, type Rig } from "./crash_rig.ts";
 import { appendSynced, appendTo, checkedSeqs, codeOf, range, readAll, seededRandom } from "./run_builder.ts";
 
@@ -39,6 +40,30 @@ describe("a log under much work", () => {
     second.resolve();
     await rig.log.synced.reached(45);
     await rig.store.close();
+  });
+
+  test("goes on writing while one sync takes long, and syncs all of that together", async () => {
+    const { rig, finish, syncs } = await writtenAhead();
+    for (let last = 65; last <= 125; last += 20) {
+      appendTo(rig.log, { count: 20 });
+      await rig.log.written.reached(last);
+    }
+    expect([rig.log.synced.value, syncs()]).toEqual([5, 1]);
+    finish();
+    await rig.log.synced.reached(125);
+    expect(syncs()).toBe(2);
+    await rig.store.close();
+  });
+
+  test("writes no more beside a sync than recovery can tell from damage", async () => {
+    const { rig, finish } = await writtenAhead();
+    for (let count = 0; count < 12; count++) appendTo(rig.log, { payloadBytes: 1 << 20 });
+    for (let turn = 0; turn < 10_000; turn++) await null;
+    const unsynced = rig.disk.sizeOf(lastSegmentPath(rig.disk))! - 64 - 5 * 132;
+    expect(rig.log.written.value).toBe(52);
+    expect(unsynced > 7 << 20 && unsynced <= UNSYNCED_BYTES_MAX).toBe(true);
+    finish();
+    await rig.log.synced.reached(57);
   });
 
   test("writes little only when the sync is over", async () => {
