@@ -35,6 +35,8 @@ export interface MultiplexedSessionOptions {
   /** When the handshake began, by the monotonic clock; default: now. */
   readonly acceptedMs?: number;
   readonly peerCertificate?: PeerCertificate;
+  /** What the client has asked its server for: slices of the log lane of up to so many bytes. Default: as of the other lanes. */
+  readonly logSliceBytesMax?: number;
 }
 
 export class MultiplexedSession implements Session, MessageSocketEvents {
@@ -56,6 +58,8 @@ export class MultiplexedSession implements Session, MessageSocketEvents {
   #cancelHandshakeTimer: (() => void) | undefined;
   #isPolling = false;
   #gatherTurnsLeft = 0;
+  /** Bytes that the next slice of the log lane may have. */
+  #logSliceBytes = 0;
   #closingEnd: SessionEnd | undefined;
 
   constructor(options: MultiplexedSessionOptions) {
@@ -66,7 +70,8 @@ export class MultiplexedSession implements Session, MessageSocketEvents {
     this.acceptedMs = options.acceptedMs ?? environment.clock.monotonic();
     if (options.peerCertificate) this.peerCertificate = options.peerCertificate;
     this.#socket = options.socket;
-    this.#multiplexer = new Multiplexer(limits);
+    const logSliceBytesMax = options.side === "client" ? options.logSliceBytesMax ?? 0 : 0;
+    this.#multiplexer = new Multiplexer({ ...limits, logSliceBytesMax });
     // A quarter of what may wait in the socket: the rest is slack for runtimes that count late.
     this.#handoverBytesMax = Math.max(1, limits.socketQueuedBytesMax >> 2);
     this.#life = new SessionLife({
@@ -197,15 +202,26 @@ export class MultiplexedSession implements Session, MessageSocketEvents {
   #flush(): void {
     if (this.#life.end) return;
     while (this.#socket.bufferedBytes() < this.#handoverBytesMax) {
-      const message = this.#multiplexer.take(this.#socket.scratch);
+      const message = this.#multiplexer.take(this.#socket.scratch, this.#logSliceBytes);
       if (message === undefined) break;
       this.#socket.send(message);
       this.#sendWatch.handedOver(message.byteLength);
+      this.#sizeLogSlices(message.byteLength);
     }
     for (const writer of this.#writers) writer.drained();
     if (this.#multiplexer.hasMessage) this.#pollDrain();
     if (this.#closingEnd && this.#gatherTurnsLeft === 0 && this.#multiplexer.queuedBytes(Lane.control) === 0) {
       this.#closeSocket();
+    }
+  }
+
+  /** Larger slices of the log lane for a socket that takes what it is given at once; the usual ones where anything waits in it. */
+  #sizeLogSlices(sentBytes: number): void {
+    const { side, limits, logSliceBytesMax = 0 } = this.#options;
+    if (side === "client" || logSliceBytesMax === 0) return;
+    if (this.#socket.bufferedBytes() > 0) this.#logSliceBytes = 0;
+    else if (sentBytes > Math.max(this.#logSliceBytes, limits.laneSliceBytesMax)) {
+      this.#logSliceBytes = Math.min(2 * sentBytes, logSliceBytesMax);
     }
   }
 

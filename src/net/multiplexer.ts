@@ -18,6 +18,9 @@ export const INITIAL_WINDOW_BYTES = 64 << 10;
 /** Largest slice that any configuration may use; what a listener must let pass is one byte more. */
 export const LANE_SLICE_BYTES_MAX = 64 << 10;
 
+/** Largest slice of the log lane that a client may ask its server for: with the lane's byte, 256 KiB. */
+export const LOG_SLICE_BYTES_MAX = (256 << 10) - 1;
+
 /**
  * Bytes of more urgent lanes that may leave while a lane waits, before one slice of it leaves all the same: lanes that always
  * have something to send starve no other, and a heartbeat waits for one slice more at the most.
@@ -31,6 +34,8 @@ export interface MultiplexerOptions {
   readonly laneSliceBytesMax: number;
   readonly laneWindowBytes: number;
   readonly logWindowBytes: number;
+  /** Largest slice of the log lane that is taken in, where that is more than of the others. */
+  readonly logSliceBytesMax?: number;
 }
 
 /** What a received message means to the owner of the multiplexer. */
@@ -62,6 +67,7 @@ export function isDatagramMessage(message: Uint8Array): boolean {
 
 export class Multiplexer {
   readonly #options: MultiplexerOptions;
+  readonly #logSliceBytesMax: number;
   readonly #lanes: readonly LaneState[];
   #grantsPending = 0;
   #datagram: Uint8Array | undefined;
@@ -74,6 +80,7 @@ export class Multiplexer {
     }
     for (const name of ["laneWindowBytes", "logWindowBytes"] as const) checkWindow(name, options[name]);
     this.#options = options;
+    this.#logSliceBytesMax = Math.max(laneSliceBytesMax, options.logSliceBytesMax ?? 0);
     this.#lanes = LANES.map(newLaneState);
     for (const lane of LANES) {
       const windowBytes = this.#windowBytes(lane);
@@ -129,15 +136,16 @@ export class Multiplexer {
   /**
    * The next message for the transport, or `undefined` where nothing may be sent now. Grants go first, since a peer waits for
    * them; then control, ack, the datagram, message, log, restore, and before those a lane that was passed over for too long. A
-   * slice is put together in `scratch` where one is given: it is then good until the next call with the same.
+   * slice is put together in `scratch` where one is given: it is then good until the next call with the same. One of the log lane
+   * has up to `logSliceBytes`, where that is more than the others may have.
    */
-  take(scratch?: Uint8Array): Uint8Array | undefined {
+  take(scratch?: Uint8Array, logSliceBytes = 0): Uint8Array | undefined {
     if (this.#grantsPending > 0) return this.#takeGrants();
     const starving = this.#starvingLane();
-    if (starving !== undefined) return this.#takeSlice(starving, this.#sliceBytes(starving), scratch);
+    if (starving !== undefined) return this.#takeSlice(starving, this.#sliceBytes(starving, logSliceBytes), scratch);
     for (const lane of LANES_BY_PRIORITY) {
       if (lane === Lane.message && this.#datagram !== undefined) return this.#takeDatagram();
-      const size = this.#sliceBytes(lane);
+      const size = this.#sliceBytes(lane, logSliceBytes);
       if (size > 0) return this.#takeSlice(lane, size, scratch);
     }
     return undefined;
@@ -153,8 +161,10 @@ export class Multiplexer {
     return message;
   }
 
-  #sliceBytes(lane: Lane): number {
-    return Math.min(sendableBytes(this.#lanes[lane]!), this.#options.laneSliceBytesMax);
+  #sliceBytes(lane: Lane, logSliceBytes: number): number {
+    const { laneSliceBytesMax } = this.#options;
+    const sliceBytesMax = lane === Lane.log ? Math.max(laneSliceBytesMax, logSliceBytes) : laneSliceBytesMax;
+    return Math.min(sendableBytes(this.#lanes[lane]!), sliceBytesMax);
   }
 
   #starvingLane(): Lane | undefined {
@@ -214,10 +224,10 @@ export class Multiplexer {
 
   #receiveSlice(lane: Lane, message: Uint8Array): MultiplexerEvent {
     const size = message.byteLength - 1;
-    const { laneSliceBytesMax } = this.#options;
+    const sliceBytesMax = lane === Lane.log ? this.#logSliceBytesMax : this.#options.laneSliceBytesMax;
     if (size === 0) throw new ProtocolError("malformed-message", `a slice of lane ${lane} is empty`);
-    if (size > laneSliceBytesMax) {
-      throw new ProtocolError("message-too-large", `a slice has ${size} bytes, allowed are ${laneSliceBytesMax}`);
+    if (size > sliceBytesMax) {
+      throw new ProtocolError("message-too-large", `a slice has ${size} bytes, allowed are ${sliceBytesMax}`);
     }
     const state = this.#lanes[lane]!;
     if (state.receivedBytes + size > state.receiveLimitBytes) {

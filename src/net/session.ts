@@ -94,6 +94,8 @@ export interface Session {
 export interface SessionLimits {
   /** Largest slice of a lane in one transport message. */
   readonly laneSliceBytesMax: number;
+  /** The same of the log lane, from a server to a client that asks for it, where that is more: over WebSocket. */
+  readonly logSliceBytesMax: number;
   /** Bytes of one lane that the receiver holds for a reader that does not read. */
   readonly laneWindowBytes: number;
   /** The same of the log lane where lanes share one connection: what is on its way counts too, and that lane is to keep it full. */
@@ -118,6 +120,7 @@ export interface SessionLimits {
 
 export const SESSION_LIMITS: SessionLimits = {
   laneSliceBytesMax: 64 << 10,
+  logSliceBytesMax: (256 << 10) - 1,
   laneWindowBytes: 1 << 20,
   logWindowBytes: 2 << 20,
   laneQueuedBytesMax: 256 << 10,

@@ -14,6 +14,9 @@ export const limitsConfig = z.strictObject({
   laneSliceBytesMax: z.int().min(1).max(64 << 10).default(64 << 10).describe(
     "largest WebSocket message, less its lane byte",
   ),
+  logSliceBytesMax: z.int().min(1).max((256 << 10) - 1).default((256 << 10) - 1).describe(
+    "the same of the log lane, to a client that asks for it",
+  ),
   laneWindowBytes: z.int().min(64 << 10).max(1 << 30).default(1 << 20).describe(
     "unread bytes of a lane held by the receiver",
   ),

@@ -108,6 +108,11 @@ export class Relay {
     for (const upstream of this.#upstreams) upstream.pause();
   }
 
+  /** Takes again what the server sends. */
+  resume(): void {
+    for (const upstream of this.#upstreams) upstream.resume();
+  }
+
   /** Takes next to nothing more: what one read of the system brings, a byte at a time, and then the next. */
   trickle(): void {
     for (const upstream of this.#upstreams) {
@@ -159,9 +164,28 @@ export function frameHead(size: bigint, first = 0x82): Uint8Array {
   return head;
 }
 
-/** A whole WebSocket frame of a client. */
+/** A whole WebSocket frame of a client, masked with zeros; one of control (a ping) has at most 125 bytes, told in one byte. */
 export function frame(payload: Uint8Array, first = 0x82): Uint8Array {
-  return Buffer.concat([frameHead(BigInt(payload.byteLength), first), payload]);
+  const isControl = (first & 0x08) !== 0;
+  const head = isControl
+    ? Uint8Array.of(first, 0x80 | payload.byteLength, 0, 0, 0, 0)
+    : frameHead(BigInt(payload.byteLength), first);
+  return Buffer.concat([head, payload]);
+}
+
+/** Sizes of the messages that a server has sent behind the head of its answer. */
+export function* messageSizes(received: string): Generator<number> {
+  const bytes = Buffer.from(received.slice(received.indexOf("\r\n\r\n") + 4), "latin1");
+  for (let at = 0; at + 10 <= bytes.length;) {
+    const short = bytes[at + 1]! & 0x7f;
+    const [size, head] = short < 126
+      ? [short, 2]
+      : short === 126
+      ? [bytes.readUInt16BE(at + 2), 4]
+      : [Number(bytes.readBigUInt64BE(at + 2)), 10];
+    yield size;
+    at += head + size;
+  }
 }
 
 /** Bun gives the head of a request a time of its own, which ends after about twelve seconds whatever is configured. */

@@ -3,7 +3,14 @@ import { type Session, SESSION_LIMITS } from "../../src/net/session.ts";
 import { connectWebSocket } from "../../src/net/websocket/connect_websocket.node.ts";
 import type { HttpListener, HttpListenOptions } from "../../src/net/websocket/listen_options.ts";
 import { environment } from "../../src/server/environment.node.ts";
-import { listenHttp, RawConnection, type RawIdentity, Relay, upgradeHead } from "./http_listener.node.ts";
+import {
+  listenHttp,
+  RawConnection,
+  type RawIdentity,
+  Relay,
+  upgradeHead,
+  type UpgradeOptions,
+} from "./http_listener.node.ts";
 import { collecting, type Listening, type TestLimits } from "./transports/transport_under_test.ts";
 import { goodIdentities } from "./transports/websocket.ts";
 import { until } from "./wait.ts";
@@ -47,18 +54,25 @@ export class HttpListenings {
   }
 
   /** A connection that has become a WebSocket, for frames that no client would send. */
-  async rawUpgraded(listening: HttpListening, shown?: RawIdentity): Promise<RawConnection> {
+  async rawUpgraded(
+    listening: HttpListening,
+    { shown, ...upgrade }: UpgradeOptions & { readonly shown?: RawIdentity } = {},
+  ): Promise<RawConnection> {
     const connection = this.raw(listening, shown);
-    connection.send(upgradeHead(listening.listener.url));
+    connection.send(upgradeHead(listening.listener.url, upgrade));
     await until(() => connection.received.includes("101 Switching"), "the upgrade");
     return connection;
   }
 
   /** A WebSocket that stops to read once told so by the relay. */
-  async rawStallable(listening: HttpListening): Promise<{ peer: RawConnection; relay: Relay }> {
+  async rawStallable(
+    listening: HttpListening,
+    path?: string,
+  ): Promise<{ peer: RawConnection; relay: Relay }> {
     const relay = await Relay.open(listening.listener.url);
     this.#relays.push(relay);
-    const peer = await this.rawUpgraded({ ...listening, listener: { ...listening.listener, url: relay.url } });
+    const through = { ...listening, listener: { ...listening.listener, url: relay.url } };
+    const peer = await this.rawUpgraded(through, path === undefined ? {} : { path });
     return { peer, relay };
   }
 

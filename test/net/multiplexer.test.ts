@@ -7,6 +7,7 @@ import {
   INITIAL_WINDOW_BYTES,
   isDatagramMessage,
   LANE_SLICE_BYTES_MAX,
+  LOG_SLICE_BYTES_MAX,
   Multiplexer,
 } from "../../src/net/multiplexer.ts";
 import { Lane, LANES } from "../../src/net/session.ts";
@@ -88,6 +89,20 @@ describe("Multiplexer sends", () => {
     const messages = takeAll(multiplexer);
     expect(messages.map((message) => message.byteLength - 1)).toEqual([65536, 65536, 18928]);
     expect(concatBytes(messages.map((message) => message.subarray(1)))).toEqual(pattern(0, 150_000));
+  });
+
+  test("larger slices of the log lane alone, where it is told to", () => {
+    const multiplexer = started();
+    for (const lane of LANES) multiplexer.enqueue(lane, pattern(0, 150_000));
+    const sizes = LANES.map(() => [] as number[]);
+    for (let message = multiplexer.take(undefined, 100_000); message; message = multiplexer.take(undefined, 100_000)) {
+      sizes[message[0]!]!.push(message.byteLength - 1);
+    }
+    for (const lane of LANES) {
+      expect(sizes[lane]).toEqual(lane === Lane.log ? [100_000, 50_000] : [65536, 65536, 18928]);
+    }
+    multiplexer.enqueue(Lane.log, pattern(0, 70_000));
+    expect(multiplexer.take(undefined, 1)!.byteLength - 1).toBe(65536);
   });
 
   test("control before ack before the datagram before message before log before restore", () => {
@@ -188,6 +203,20 @@ describe("Multiplexer refuses", () => {
     });
   }
 
+  test("larger slices than it has asked for, and those of other lanes", () => {
+    const windows = { laneWindowBytes: WINDOW_BYTES, logWindowBytes: 2 * WINDOW_BYTES };
+    const asking = () =>
+      new Multiplexer({ laneSliceBytesMax: 65536, logSliceBytesMax: LOG_SLICE_BYTES_MAX, ...windows });
+    const code = (lane: Lane, size: number) => {
+      const multiplexer = asking();
+      multiplexer.take();
+      return codeOf(() => multiplexer.receive(slice(lane, size)));
+    };
+    expect(code(Lane.log, LOG_SLICE_BYTES_MAX)).toBe("accepted");
+    expect(code(Lane.log, LOG_SLICE_BYTES_MAX + 1)).toBe("message-too-large");
+    for (const lane of LANES) if (lane !== Lane.log) expect(code(lane, 65537)).toBe("message-too-large");
+  });
+
   test("limits that contradict the protocol", () => {
     const windows = { laneWindowBytes: WINDOW_BYTES, logWindowBytes: WINDOW_BYTES };
     expect(() => new Multiplexer({ laneSliceBytesMax: 65537, ...windows })).toThrow(RangeError);
@@ -220,12 +249,16 @@ describe("Multiplexer under any input", () => {
     { weight: 1, arbitrary: fc.record({ do: fc.constant("datagram" as const) }) },
   );
 
+  const logSlices = fc.oneof(fc.constant(0), fc.integer({ min: 1, max: LOG_SLICE_BYTES_MAX }));
+
   test("every interleaving of writes, reads and the wire keeps order and window of each lane", () => {
-    fc.assert(fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
-      const sides = [make(), make()] as const;
+    fc.assert(fc.property(fc.array(step, { maxLength: 120 }), logSlices, (steps, logSliceBytes) => {
+      const windows = { laneWindowBytes: WINDOW_BYTES, logWindowBytes: WINDOW_BYTES };
+      const asking = { laneSliceBytesMax: LANE_SLICE_BYTES_MAX, logSliceBytesMax: logSliceBytes, ...windows };
+      const sides = [make(), new Multiplexer(asking)] as const;
       const [written, received, consumed] = [0, 1, 2].map(() => LANES.map(() => 0)) as [number[], number[], number[]];
       const carry = (side: number): boolean => {
-        const message = sides[side]!.take();
+        const message = sides[side]!.take(undefined, side === 0 ? logSliceBytes : 0);
         if (!message) return false;
         const event = sides[1 - side]!.receive(message);
         if (event.type !== "slice") return true;

@@ -18,6 +18,7 @@ describe("WebSocket listener, upgrades", () => {
     ["another path", { path: "/v1/other" }, "404", "not-found"],
     ["no subprotocol", { headers: { "Sec-WebSocket-Protocol": "" } }, "400", "bad-subprotocol"],
     ["another subprotocol", { headers: { "Sec-WebSocket-Protocol": "mqtt, millrace.v2" } }, "400", "bad-subprotocol"],
+    ["a log-slice that is no number", { path: "/v1/replicate?log-slice=64k" }, "400", "bad-log-slice"],
     ["another version of WebSocket", { headers: { "Sec-WebSocket-Version": "8" } }, "426", "upgrade-required"],
   ];
   for (const [title, options, status, code] of refused) {

@@ -2,12 +2,14 @@
 
 import { describe, expect, test } from "bun:test";
 import { Admission, ADMISSION_LIMITS } from "../../src/net/admission.ts";
+import { concatBytes } from "../../src/lib/bytes.ts";
 import { Lane, LANES, type Session, SESSION_LIMITS } from "../../src/net/session.ts";
 import type { HttpListenOptions } from "../../src/net/websocket/listen_options.ts";
 import { environment } from "../../src/server/environment.node.ts";
 import {
   frame,
   httpCapability,
+  messageSizes,
   type RawConnection,
   type Relay,
   upgradeHead,
@@ -42,6 +44,7 @@ for (const isSecure of [false, true]) {
   describe(`${name}, places`, () => placeTests(new Limited({ isSecure })));
   describe(`${name}, peers that do not read`, () => readerTests(new Limited({ isSecure })));
   describe(`${name}, queues`, () => queueTests(new Limited({ isSecure })));
+  describe(`${name}, slices of the log lane`, () => sliceTests(new Limited({ isSecure }), isSecure));
   describe(`${name}, time`, () => timeTests(new Limited({ isSecure })));
 }
 
@@ -179,6 +182,65 @@ function readerTests(listenings: Limited): void {
       expect(heldBytesMax).toBeLessThanOrEqual(SESSION_LIMITS.laneQueuedBytesMax + (64 << 10));
     });
   }
+}
+
+/** A peer that has asked with `query`, has got `bytes` of a log that is without end, and what the server's session is. */
+async function fed(
+  listenings: Limited,
+  { query, bytes, limits = {} }: { query: string; bytes: number; limits?: TestLimits },
+) {
+  const listening = await listenings.start(limits);
+  const { peer, relay } = await listenings.rawStallable(listening, `/v1/replicate${query}`);
+  peer.send(boundlessGrant(Lane.log));
+  peer.send(frame(Uint8Array.of(Lane.control, 1)));
+  await until(() => listening.sessions.length === 1, "the session");
+  const counter = flood(listening.sessions[0]!, Lane.log, 448 << 10);
+  await until(() => peer.received.length > bytes, "the log");
+  return { listening, peer, relay, counter };
+}
+
+function sliceTests(listenings: Limited, isSecure: boolean): void {
+  // A TLS socket of Node and Deno always has something waiting right after a write, so slices never grow there.
+  const neverGrow = isSecure && !("Bun" in globalThis);
+  const asked: [string, string, number, number][] = [
+    ["who asks for nothing gets at most 64 KiB", "", 60 << 10, 64 << 10],
+    ["who asks for more gets more, and no more than that", "?log-slice=150000", 65_537, 150_000],
+    ["nobody gets more than the server allows", "?log-slice=999999999", 150_001, 200_000],
+    ["who asks for less gets what all get", "?log-slice=1", 60 << 10, 64 << 10],
+  ];
+  for (const [title, query, least, most] of asked) {
+    test(title, async () => {
+      const { peer, counter } = await fed(listenings, { query, bytes: 8 << 20, limits: { logSliceBytesMax: 200_000 } });
+      counter.isStopped = true;
+      const largest = Math.max(...messageSizes(peer.received)) - 1;
+      expect(largest).toBeGreaterThanOrEqual(neverGrow ? 60 << 10 : least);
+      expect(largest).toBeLessThanOrEqual(neverGrow ? 64 << 10 : most);
+    });
+  }
+
+  test("a peer that asked for more, reads in bursts and pings in between is held up, and not given up", async () => {
+    const limits = { socketQueuedBytesMax: 16 << 10 };
+    const asked = { query: "?log-slice=262143", bytes: 4 << 20, limits };
+    const { listening, peer, relay, counter } = await fed(listenings, asked);
+    for (let burst = 0; burst < 8; burst++) {
+      relay.stall();
+      await settled(() => counter.acceptedBytes);
+      peer.send(frame(Uint8Array.of(1), 0x89));
+      const before = peer.received.length;
+      relay.resume();
+      await until(() => peer.received.length > before + (1 << 20), "more of the log");
+    }
+    counter.isStopped = true;
+    expect([listening.ends, peer.isClosed]).toEqual([[], false]);
+  });
+
+  test("from a client only slices of 64 KiB are taken, whatever it has asked for", async () => {
+    const listening = await listenings.start({});
+    const peer = await listenings.rawUpgraded(listening, { path: "/v1/replicate?log-slice=262143" });
+    peer.send(frame(concatBytes([Uint8Array.of(Lane.log), new Uint8Array(65_537)])));
+    await until(() => listening.ends.length === 1, "the end of the session");
+    expect(listening.ends[0]).toMatchObject({ code: "message-too-large" });
+  });
 }
 
 function queueTests(listenings: Limited): void {

@@ -90,6 +90,7 @@ describe("configuration", () => {
       `limits.logWindowBytes: ${1000 << 10} is below laneWindowBytes ${1 << 20}`,
     ],
     [{ laneSliceBytesMax: 65_537 }, "limits.laneSliceBytesMax"],
+    [{ logSliceBytesMax: 262_144 }, "limits.logSliceBytesMax"],
     [
       { idleTimeoutMs: 4000, heartbeatMs: 2000 },
       "limits.idleTimeoutMs: 4000 leaves no room for two heartbeats of 2000 ms",

@@ -11,7 +11,7 @@ import type { ClientIdentity, PeerCertificate } from "../tls_identity.ts";
 import { peerCertificateOf } from "../tls/identity.node.ts";
 import { TransportError } from "../transport_error.ts";
 import * as plain from "./connect_websocket.ts";
-import { SUBPROTOCOL } from "./mapping.ts";
+import { CLIENT_MESSAGE_BYTES_MAX, SUBPROTOCOL } from "./mapping.ts";
 import { authority, hashFault, secureConnection } from "./secure_connection.node.ts";
 import { WS_OPTIONS, WsSocket } from "./ws_socket.node.ts";
 
@@ -25,7 +25,7 @@ type Judged = Options & { readonly identity: ClientIdentity; readonly signal: Ab
 export async function connectWebSocket(options: Options): Promise<Session> {
   const { identity } = options;
   if (!identity) return await plain.connectWebSocket(options);
-  const url = plain.sessionUrl(options.url);
+  const url = plain.sessionUrl(options.url, options.limits);
   if (!url.startsWith("wss:")) throw new TypeError(`an identity needs https: or wss:, got "${options.url}"`);
   const open = process.versions["bun"] === undefined ? openPackage : openBun;
   return await plain.withinGrace(options, async (signal) => {
@@ -40,6 +40,7 @@ async function openPackage({ url, identity, limits, environment: { clock }, sign
   // `ws:`, since the connection is secure already.
   const webSocket = new WsWebSocket(url.replace("wss:", "ws:"), [SUBPROTOCOL], {
     ...WS_OPTIONS,
+    maxPayload: CLIENT_MESSAGE_BYTES_MAX,
     createConnection: () => connection,
   });
   return {

@@ -6,7 +6,7 @@ import { SESSION_PATH } from "../session_endpoint.ts";
 import type { ClientIdentity, PeerCertificate } from "../tls_identity.ts";
 import { TransportError } from "../transport_error.ts";
 import { ClientSocket } from "./client_socket.ts";
-import { SUBPROTOCOL } from "./mapping.ts";
+import { askLogSlice, SUBPROTOCOL } from "./mapping.ts";
 
 export interface ConnectWebSocketOptions {
   /** Address of the server, `http(s):` or `ws(s):`; the path of the session endpoint is put in. */
@@ -38,7 +38,7 @@ export async function connectWebSocket(options: ConnectWebSocketOptions): Promis
     const reason = "the global WebSocket takes no certificates: a browser uses those that it was given by its user";
     throw new TransportError("unsupported", `no WebSocket with an identity: ${reason}`);
   }
-  const url = sessionUrl(options.url);
+  const url = sessionUrl(options.url, options.limits);
   return await withinGrace(options, (signal) => openSession(openGlobal(url), { ...options, url, signal }));
 }
 
@@ -110,6 +110,7 @@ export function openSession(
         side: "client",
         limits,
         environment,
+        logSliceBytesMax: limits.logSliceBytesMax,
         ...(shown ? { peerCertificate: shown } : {}),
       });
       socket.attach(session);
@@ -120,13 +121,14 @@ export function openSession(
   });
 }
 
-/** Where the sessions of the server at `address` are. @throws TypeError */
-export function sessionUrl(address: string): string {
+/** Where the sessions of the server at `address` are, for a client with these limits. @throws TypeError */
+export function sessionUrl(address: string, { logSliceBytesMax }: SessionLimits): string {
   const url = new URL(SESSION_PATH, address);
   if (url.protocol === "http:") url.protocol = "ws:";
   if (url.protocol === "https:") url.protocol = "wss:";
   if (url.protocol !== "ws:" && url.protocol !== "wss:") {
     throw new TypeError(`a server's address is http(s): or ws(s):, got "${address}"`);
   }
+  askLogSlice(url, logSliceBytesMax);
   return url.href;
 }

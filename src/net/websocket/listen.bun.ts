@@ -6,7 +6,7 @@ import type { Admitted } from "../admission.ts";
 import { listenerUrl } from "../listener.ts";
 import { MultiplexedSession } from "../multiplexed_session.ts";
 import type { MessageSocket } from "../message_socket.ts";
-import { LANE_SLICE_BYTES_MAX } from "../multiplexer.ts";
+import { LOG_SLICE_BYTES_MAX } from "../multiplexer.ts";
 import { OpenSessions } from "../open_sessions.ts";
 import type { SessionEnd } from "../session.ts";
 import type { ServerIdentity } from "../tls_identity.ts";
@@ -14,7 +14,7 @@ import { answer, type AnswerContext } from "./http_handler.ts";
 import type { HttpCapability, HttpListener, HttpListenOptions } from "./listen_options.ts";
 import { decodeClose, SUBPROTOCOL, WEBSOCKET_MESSAGE_BYTES_MAX } from "./mapping.ts";
 import { checkIdentity, checkReplacement } from "./server_identity.node.ts";
-import { badRequest, isWebSocketUpgrade, noPlace, refuseUpgrade } from "./upgrade.ts";
+import { badRequest, isWebSocketUpgrade, logSliceOf, noPlace, refuseUpgrade } from "./upgrade.ts";
 
 /** The parts of Bun that are used here; `globalThis.Bun` elsewhere is undefined. */
 interface BunWebSocket {
@@ -60,6 +60,7 @@ interface BunServeOptions {
 interface SocketData {
   readonly peerAddress: string;
   readonly admitted: Admitted;
+  readonly logSliceBytesMax: number;
   session?: MultiplexedSession;
   socket?: ServerSocket;
 }
@@ -100,7 +101,7 @@ interface Parts {
 export async function listenHttp(options: HttpListenOptions): Promise<HttpListener> {
   const { identity } = options;
   if (identity) checkIdentity(identity, HTTP_CAPABILITY);
-  const parts = { options, sessions: new OpenSessions(), scratch: new Uint8Array(1 + LANE_SLICE_BYTES_MAX) };
+  const parts = { options, sessions: new OpenSessions(), scratch: new Uint8Array(1 + LOG_SLICE_BYTES_MAX) };
   const servers = new BunServers(serve(parts, { port: options.port, identity }));
   const { port } = servers.current;
   let current = identity;
@@ -142,8 +143,8 @@ function serve(parts: Parts, { port, identity }: { port: number; identity: Serve
     },
     websocket: {
       maxPayloadLength: WEBSOCKET_MESSAGE_BYTES_MAX,
-      // The session hands over a quarter of the limit at most; what exceeds this are answers to a flood of pings.
-      backpressureLimit: limits.socketQueuedBytesMax,
+      // The session hands over a quarter of the limit and a slice at most; what exceeds this are answers to a flood of pings.
+      backpressureLimit: limits.socketQueuedBytesMax + limits.logSliceBytesMax,
       closeOnBackpressureLimit: true,
       idleTimeout: secondsOf(limits.idleTimeoutMs * 2),
       sendPings: false,
@@ -182,7 +183,8 @@ async function receive(request: Request, server: BunServer, options: HttpListenO
   if ("refusal" in place) return noPlace(place.refusal);
   const { admitted } = place;
   const headers = { "Sec-WebSocket-Protocol": SUBPROTOCOL };
-  if (server.upgrade(request, { data: { peerAddress, admitted }, headers })) return undefined;
+  const logSliceBytesMax = logSliceOf(request, options.limits.logSliceBytesMax);
+  if (server.upgrade(request, { data: { peerAddress, admitted, logSliceBytesMax }, headers })) return undefined;
   admitted.release();
   return badRequest();
 }
@@ -208,6 +210,7 @@ function open(socket: BunWebSocket, { options, sessions, scratch }: Parts): void
     limits,
     environment,
     budget,
+    logSliceBytesMax: socket.data.logSliceBytesMax,
   });
   socket.data.session = session;
   sessions.add(session);

@@ -19,7 +19,7 @@ import type { HttpCapability, HttpListener, HttpListenOptions, RequestInfo } fro
 import { SUBPROTOCOL } from "./mapping.ts";
 import { checkIdentity, checkReplacement } from "./server_identity.node.ts";
 import { createSecureServer, peerCertificateOf, secureContext } from "./secure_server.node.ts";
-import { badRequest, noPlace, refuseUpgrade } from "./upgrade.ts";
+import { badRequest, logSliceOf, noPlace, refuseUpgrade } from "./upgrade.ts";
 import { WS_OPTIONS, WsSocket } from "./ws_socket.node.ts";
 
 type Server = PlainServer | SecureServer;
@@ -122,15 +122,16 @@ function serveSessions(parts: Parts): void {
     const acceptedMs = arrivals.take(incoming.socket) ?? options.environment.clock.monotonic();
     socket.on("error", () => socket.destroy());
     const info = infoOf(incoming);
-    const refusal = judgeUpgrade(incoming, info, options);
-    if (refusal) return void refuse(socket, refusal);
+    const judged = judgeUpgrade(incoming, info, options);
+    if (judged instanceof Response) return void refuse(socket, judged);
+    const logSliceBytesMax = logSliceOf(judged, options.limits.logSliceBytesMax);
     const place = options.admission.admit(info.peerAddress);
     if ("refusal" in place) return void refuse(socket, noPlace(place.refusal));
     const { admitted } = place;
     socket.once("close", admitted.release);
     webSockets.handleUpgrade(incoming, socket, head, (webSocket) => {
       admitted.opened();
-      open(webSocket, incoming.socket, { parts, info, acceptedMs });
+      open(webSocket, incoming.socket, { parts, info, acceptedMs, logSliceBytesMax });
     });
   });
 }
@@ -156,11 +157,8 @@ function trackSockets(server: Server, arrivals: Arrivals): Set<Socket> {
   return sockets;
 }
 
-function judgeUpgrade(
-  incoming: IncomingMessage,
-  info: RequestInfo,
-  options: HttpListenOptions,
-): Response | undefined {
+/** The request for a session, or the answer that refuses it. */
+function judgeUpgrade(incoming: IncomingMessage, info: RequestInfo, options: HttpListenOptions): Request | Response {
   const scheme = options.identity ? "https" : "http";
   let request: Request;
   try {
@@ -172,7 +170,7 @@ function judgeUpgrade(
   } catch {
     return badRequest();
   }
-  return refuseUpgrade(request) ?? options.acceptSession(request, info);
+  return refuseUpgrade(request) ?? options.acceptSession(request, info) ?? request;
 }
 
 async function refuse(socket: Duplex, response: Response): Promise<void> {
@@ -183,10 +181,17 @@ async function refuse(socket: Duplex, response: Response): Promise<void> {
   socket.end(body, () => socket.destroy());
 }
 
+interface Upgraded {
+  readonly parts: Parts;
+  readonly info: RequestInfo;
+  readonly acceptedMs: number;
+  readonly logSliceBytesMax: number;
+}
+
 function open(
   webSocket: WebSocket,
   connection: Socket,
-  { parts, info, acceptedMs }: { parts: Parts; info: RequestInfo; acceptedMs: number },
+  { parts, info, acceptedMs, logSliceBytesMax }: Upgraded,
 ): void {
   const { limits, environment, budget, onSession } = parts.options;
   const socket = new WsSocket({ webSocket, socket: connection, limits, clock: environment.clock });
@@ -198,6 +203,7 @@ function open(
     environment,
     budget,
     acceptedMs,
+    logSliceBytesMax,
     ...(info.peerCertificate ? { peerCertificate: info.peerCertificate } : {}),
   });
   socket.attach(session);

@@ -1,7 +1,7 @@
 import type { Refusal } from "../admission.ts";
 import { problemResponse } from "../problem.ts";
 import { SESSION_PATH } from "../session_endpoint.ts";
-import { SUBPROTOCOL } from "./mapping.ts";
+import { askedLogSlice, SUBPROTOCOL } from "./mapping.ts";
 
 /** Whether `request` asks for a WebSocket. */
 export function isWebSocketUpgrade(request: Request): boolean {
@@ -16,7 +16,8 @@ export function badRequest(): Response {
 
 /** The answer to an upgrade that cannot become a session, or `undefined` where it can. */
 export function refuseUpgrade(request: Request): Response | undefined {
-  const path = new URL(request.url).pathname;
+  const url = new URL(request.url);
+  const path = url.pathname;
   if (path !== SESSION_PATH) {
     const detail = `a WebSocket was asked for at "${path}", sessions are at "${SESSION_PATH}"`;
     return problemResponse({ status: 404, code: "not-found", title: "Not found", detail });
@@ -31,7 +32,16 @@ export function refuseUpgrade(request: Request): Response | undefined {
     const detail = `the subprotocols offered are "${offered.join(", ")}", needed is "${SUBPROTOCOL}"`;
     return problemResponse({ status: 400, code: "bad-subprotocol", title: "Bad subprotocol", detail });
   }
+  if (askedLogSlice(url) === undefined) {
+    const detail = `the query "${url.search}" has a log-slice that is no number of bytes`;
+    return problemResponse({ status: 400, code: "bad-log-slice", title: "Bad log-slice", detail });
+  }
   return undefined;
+}
+
+/** The largest slice of the log lane for the session of `request`, which was not refused, where the server sends at most `allowed`. */
+export function logSliceOf(request: { readonly url: string }, allowed: number): number {
+  return Math.min(askedLogSlice(new URL(request.url)) ?? 0, allowed);
 }
 
 /** The answer to an upgrade for which there is no place now. */
