@@ -201,12 +201,14 @@ export class MultiplexedSession implements Session, MessageSocketEvents {
 
   #flush(): void {
     if (this.#life.end) return;
-    while (this.#socket.bufferedBytes() < this.#handoverBytesMax) {
+    let waitingBytes = this.#socket.bufferedBytes();
+    while (waitingBytes < this.#handoverBytesMax) {
       const message = this.#multiplexer.take(this.#socket.scratch, this.#logSliceBytes);
       if (message === undefined) break;
       this.#socket.send(message);
       this.#sendWatch.handedOver(message.byteLength);
-      this.#sizeLogSlices(message.byteLength);
+      waitingBytes = this.#socket.bufferedBytes();
+      this.#sizeLogSlices(message.byteLength, waitingBytes);
     }
     for (const writer of this.#writers) writer.drained();
     if (this.#multiplexer.hasMessage) this.#pollDrain();
@@ -216,10 +218,10 @@ export class MultiplexedSession implements Session, MessageSocketEvents {
   }
 
   /** Larger slices of the log lane for a socket that takes what it is given at once; the usual ones where anything waits in it. */
-  #sizeLogSlices(sentBytes: number): void {
+  #sizeLogSlices(sentBytes: number, waitingBytes: number): void {
     const { side, limits, logSliceBytesMax = 0 } = this.#options;
     if (side === "client" || logSliceBytesMax === 0) return;
-    if (this.#socket.bufferedBytes() > 0) this.#logSliceBytes = 0;
+    if (waitingBytes > 0) this.#logSliceBytes = 0;
     else if (sentBytes > Math.max(this.#logSliceBytes, limits.laneSliceBytesMax)) {
       this.#logSliceBytes = Math.min(2 * sentBytes, logSliceBytesMax);
     }

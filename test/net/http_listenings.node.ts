@@ -54,11 +54,8 @@ export class HttpListenings {
   }
 
   /** A connection that has become a WebSocket, for frames that no client would send. */
-  async rawUpgraded(
-    listening: HttpListening,
-    { shown, ...upgrade }: UpgradeOptions & { readonly shown?: RawIdentity } = {},
-  ): Promise<RawConnection> {
-    const connection = this.raw(listening, shown);
+  async rawUpgraded(listening: HttpListening, upgrade: UpgradeOptions = {}): Promise<RawConnection> {
+    const connection = this.raw(listening);
     connection.send(upgradeHead(listening.listener.url, upgrade));
     await until(() => connection.received.includes("101 Switching"), "the upgrade");
     return connection;
@@ -67,12 +64,12 @@ export class HttpListenings {
   /** A WebSocket that stops to read once told so by the relay. */
   async rawStallable(
     listening: HttpListening,
-    path?: string,
+    upgrade: UpgradeOptions = {},
   ): Promise<{ peer: RawConnection; relay: Relay }> {
     const relay = await Relay.open(listening.listener.url);
     this.#relays.push(relay);
     const through = { ...listening, listener: { ...listening.listener, url: relay.url } };
-    const peer = await this.rawUpgraded(through, path === undefined ? {} : { path });
+    const peer = await this.rawUpgraded(through, upgrade);
     return { peer, relay };
   }
 

@@ -190,7 +190,7 @@ async function fed(
   { query, bytes, limits = {} }: { query: string; bytes: number; limits?: TestLimits },
 ) {
   const listening = await listenings.start(limits);
-  const { peer, relay } = await listenings.rawStallable(listening, `/v1/replicate${query}`);
+  const { peer, relay } = await listenings.rawStallable(listening, { path: `/v1/replicate${query}` });
   peer.send(boundlessGrant(Lane.log));
   peer.send(frame(Uint8Array.of(Lane.control, 1)));
   await until(() => listening.sessions.length === 1, "the session");
