@@ -7,6 +7,8 @@ export interface AnswerContext {
   readonly options: HttpListenOptions;
   /** Whether the listener itself watches the pace of a body of declared length, so that it need not be wrapped. */
   readonly pacesDeclaredBodies: boolean;
+  /** Told how much came of a body, at the latest when it is answered; not where the listener watches the pace. */
+  readonly onBody?: (byteLength: number) => void;
 }
 
 /**
@@ -31,14 +33,15 @@ export async function answer(request: Request, context: AnswerContext): Promise<
   }
 }
 
-async function answerWhole(request: Request, { info, options }: AnswerContext): Promise<Response> {
+async function answerWhole(request: Request, { info, options, onBody }: AnswerContext): Promise<Response> {
   const body = await takeWholeBody(request, { limits: options.limits, clock: options.environment.clock });
   if (body instanceof Response) return body;
+  onBody?.(body.byteLength);
   const { method, headers, signal } = request;
   return await options.fetch(new Request(request.url, { method, headers, signal, body }), info);
 }
 
-async function answerGuarded(request: Request, { info, options }: AnswerContext): Promise<Response> {
+async function answerGuarded(request: Request, { info, options, onBody }: AnswerContext): Promise<Response> {
   const guarded = new GuardedRequest(request, { limits: options.limits, clock: options.environment.clock });
   try {
     const response = await options.fetch(guarded.request, info);
@@ -47,5 +50,7 @@ async function answerGuarded(request: Request, { info, options }: AnswerContext)
     const refusal = await guarded.refusal();
     if (refusal) return refusal;
     throw error;
+  } finally {
+    onBody?.(guarded.receivedBytes);
   }
 }

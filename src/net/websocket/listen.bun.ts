@@ -1,6 +1,7 @@
 // HTTP and WebSocket on Bun, through Bun.serve: Bun replaces the `ws` package by its own and ignores `maxPayload` there
 // (https://github.com/oven-sh/bun/issues/8261). Same parts in the same order as listen.node.ts.
 
+import process from "node:process";
 import { encodeCloseReason, SESSION_CLOSE_CODE } from "../close_reason.ts";
 import type { Admitted } from "../admission.ts";
 import { listenerUrl } from "../listener.ts";
@@ -10,6 +11,7 @@ import { LOG_SLICE_BYTES_MAX } from "../multiplexer.ts";
 import { OpenSessions } from "../open_sessions.ts";
 import type { SessionEnd } from "../session.ts";
 import type { ServerIdentity } from "../tls_identity.ts";
+import { type Heap, HeapCollector } from "./heap_collector.ts";
 import { answer, type AnswerContext } from "./http_handler.ts";
 import type { HttpCapability, HttpListener, HttpListenOptions } from "./listen_options.ts";
 import { decodeClose, SUBPROTOCOL, WEBSOCKET_MESSAGE_BYTES_MAX } from "./mapping.ts";
@@ -76,6 +78,8 @@ interface BunTls {
 
 const Bun = (globalThis as unknown as { Bun: { serve(options: BunServeOptions): BunServer } }).Bun;
 
+const heap = process.getBuiltinModule("bun:jsc") as unknown as Heap;
+
 /** Longest idle time that Bun.serve accepts, in seconds. */
 const BUN_IDLE_SECONDS_MAX = 255;
 
@@ -94,6 +98,7 @@ interface Parts {
   readonly options: HttpListenOptions;
   readonly sessions: OpenSessions;
   readonly scratch: Uint8Array;
+  readonly collector: HeapCollector;
 }
 
 /** Listens for HTTP and WebSocket on one port. Rejects where the port is taken. */
@@ -101,7 +106,8 @@ interface Parts {
 export async function listenHttp(options: HttpListenOptions): Promise<HttpListener> {
   const { identity } = options;
   if (identity) checkIdentity(identity, HTTP_CAPABILITY);
-  const parts = { options, sessions: new OpenSessions(), scratch: new Uint8Array(1 + LOG_SLICE_BYTES_MAX) };
+  const scratch = new Uint8Array(1 + LOG_SLICE_BYTES_MAX);
+  const parts = { options, sessions: new OpenSessions(), scratch, collector: new HeapCollector(heap) };
   const servers = new BunServers(serve(parts, { port: options.port, identity }));
   const { port } = servers.current;
   let current = identity;
@@ -124,7 +130,7 @@ export async function listenHttp(options: HttpListenOptions): Promise<HttpListen
 }
 
 function serve(parts: Parts, { port, identity }: { port: number; identity: ServerIdentity | undefined }): BunServer {
-  const { options } = parts;
+  const { options, collector } = parts;
   const { limits } = options;
   return Bun.serve({
     hostname: options.host,
@@ -136,7 +142,7 @@ function serve(parts: Parts, { port, identity }: { port: number; identity: Serve
     // Beyond its own maximum Bun answers without a problem document. Ours is held by the guard around every body, and a body
     // that nobody reads is not kept (400 MiB sent to a handler that ignores them: 3 MiB more resident).
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-    fetch: (request, server) => receive(request, server, options),
+    fetch: (request, server) => receive(request, server, parts),
     error: (error) => {
       options.onError(error);
       return new Response(null, { status: 500 });
@@ -151,6 +157,7 @@ function serve(parts: Parts, { port, identity }: { port: number; identity: Serve
       perMessageDeflate: false,
       open: (socket) => open(socket, parts),
       message: ({ data }, message) => {
+        collector.received(message.length);
         data.session!.received(typeof message === "string" ? new Uint8Array(0) : message);
         // After a message Bun sends what waits, and reports no drain where all of it went.
         if (data.socket!.takeWaited()) data.session!.drained();
@@ -170,12 +177,14 @@ function tlsOf({ cert, key, ca, clientCertificates = "none" }: ServerIdentity): 
   return { cert, key, ...authorities, minVersion: TLS_1_2, requestCert: isRequired, rejectUnauthorized: isRequired };
 }
 
-async function receive(request: Request, server: BunServer, options: HttpListenOptions): Promise<Response | undefined> {
+async function receive(request: Request, server: BunServer, parts: Parts): Promise<Response | undefined> {
+  const { options } = parts;
   const peerAddress = server.requestIP(request)?.address ?? "";
   // Bun passes on a Host that is none, and the URL is then only a path.
   if (!URL.canParse(request.url)) return badRequest();
   if (!isWebSocketUpgrade(request)) {
-    return await receiveHttp(request, server, { info: { peerAddress }, options, pacesDeclaredBodies: false });
+    const onBody = (byteLength: number) => parts.collector.received(byteLength);
+    return await receiveHttp(request, server, { info: { peerAddress }, options, pacesDeclaredBodies: false, onBody });
   }
   const refusal = refuseUpgrade(request) ?? options.acceptSession(request, { peerAddress });
   if (refusal) return refusal;

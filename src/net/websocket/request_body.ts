@@ -78,6 +78,11 @@ export class GuardedRequest {
     this.request = new Request(request.url, { method, headers, signal, body, duplex: "half" } as RequestInit);
   }
 
+  /** What came of the body so far. */
+  get receivedBytes(): number {
+    return this.#totalBytes;
+  }
+
   /** The answer that takes the place of the handler's, or `undefined` where the body kept to the rules. */
   async refusal(): Promise<Response | undefined> {
     if (this.#refusal) await this.#drained.promise;
