@@ -76,7 +76,6 @@ export function openSession(
   { webSocket, toSocket, fault, peerCertificate }: Opening,
   { url, limits, environment, signal }: ConnectWebSocketOptions & { readonly signal: AbortSignal },
 ): Promise<Session> {
-  webSocket.binaryType = "arraybuffer";
   // A message may arrive in the same turn as the open event, so the session listens from that event on.
   return new Promise<Session>((resolve, reject) => {
     const settle = (): void => {
