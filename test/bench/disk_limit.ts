@@ -1,6 +1,6 @@
 // What the disk itself takes, as `dd bs=1M conv=fdatasync` measures it: the bound of everything that ends in a durable store.
 
-import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fdatasyncSync, openSync, writeSync } from "node:fs";
 import { MIB } from "./benchmark.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -14,6 +14,6 @@ export function diskLimit(workspace: Workspace, bytes: number): number {
   fdatasyncSync(file);
   const seconds = (performance.now() - started) / 1000;
   closeSync(file);
-  rmSync(path);
+  workspace.remove(path);
   return bytes / MIB / seconds;
 }

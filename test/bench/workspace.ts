@@ -1,8 +1,8 @@
 // What a benchmark cleans up after itself, whatever happens: processes first, then files.
 
-import { mkdtempSync, rmSync } from "node:fs";
+import { closeSync, fsyncSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import { Child, type RuntimeName } from "./child.ts";
 
@@ -16,8 +16,12 @@ export class Workspace {
     return join(this.root, `d${this.#directories++}`);
   }
 
+  /** Removes what is at `path`, for good: a file system that discards freed blocks would do so during what is measured next. */
   remove(path: string): void {
     rmSync(path, { recursive: true, force: true });
+    const directory = openSync(dirname(path), "r");
+    fsyncSync(directory);
+    closeSync(directory);
   }
 
   start(runtime: RuntimeName, script: string, args: readonly (string | number)[]): Child {
