@@ -1,9 +1,10 @@
 // How fast a replica that has nothing gets a full channel into its durable store, beside a bare pump of as many bytes over the
-// same transport on the same runtime. Server and replica are two processes, as are the two ends of the pump.
+// same transport on the same runtime. Server and replica are two processes, as are the two ends of the pump. Before each measurement
+// that writes to the disk the machine is made to have memory for it.
 
 import { type BenchOptions, GIB, median, MIB, type Row, short } from "./benchmark.ts";
 import type { Child, Message, RuntimeName } from "./child.ts";
-import { diskLimit } from "./disk_limit.ts";
+import { diskLimit, haveMemory } from "./disk_limit.ts";
 import { type LogState, makeBody, Server } from "./server.ts";
 import { inWorkspace, type Workspace } from "./workspace.ts";
 
@@ -47,10 +48,13 @@ export function runCatchUp(catchUp: CatchUp, options: BenchOptions): Promise<rea
       const asked = { server: pump, bytes: full.bytes, address: JSON.stringify(address) };
       const pumped = await runPump(workspace, catchUp, asked);
       const path = workspace.path();
+      haveMemory(workspace, full.bytes);
       const filed = await runPump(workspace, catchUp, { ...asked, path });
       workspace.remove(path);
+      haveMemory(workspace, full.bytes);
       const durable = await runReplica(workspace, catchUp, { server, full, store: "segments" });
       const memory = await runReplica(workspace, catchUp, { server, full, store: "memory" });
+      haveMemory(workspace, full.bytes);
       const disk = diskLimit(workspace, full.bytes);
       measured.push({ durable, memory, pump: pumped, filed, disk });
       const told = [
