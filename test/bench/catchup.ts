@@ -1,4 +1,4 @@
-// How fast a replica that has nothing gets a full channel into its durable store, beside a bare pump of as many bytes over the
+// How fast a replica that has nothing gets a full channel into its durable store, beside a bare pump of the same bytes over the
 // same transport on the same runtime. Server and replica are two processes, as are the two ends of the pump. Before each measurement
 // that writes to the disk the machine is made to have memory for it.
 
@@ -9,6 +9,8 @@ import { type LogState, makeBody, Server } from "./server.ts";
 import { inWorkspace, type Workspace } from "./workspace.ts";
 
 const PAYLOAD_BYTES = 1024;
+/** Memory at hand for what is about to be written, and for the process that writes it: by the size of the file. */
+const MEMORY_SHARE = 2;
 
 export interface CatchUp {
   readonly runtime: RuntimeName;
@@ -25,11 +27,15 @@ interface Transfer {
   readonly receiverSeconds: number;
 }
 
-/** The replica into memory shows what the disk costs, and so does the pump into a file. `disk` is in MiB/s. */
+/**
+ * The replica into memory shows what the disk costs, and so does the pump into a file; the pump of one block, over and over, what bytes
+ * cost that are not in the processor's cache. `disk` is in MiB/s.
+ */
 interface Round {
   readonly durable: Transfer;
   readonly memory: Transfer;
   readonly pump: Transfer;
+  readonly block: Transfer;
   readonly filed: Transfer;
   readonly disk: number;
 }
@@ -41,24 +47,25 @@ export function runCatchUp(catchUp: CatchUp, options: BenchOptions): Promise<rea
     const server = await Server.start(workspace, runtime);
     const full = await server.fill(bytes, makeBody([PAYLOAD_BYTES]));
     say(`${transport} on ${runtime}: the channel has ${full.nextSeq - 1} entries, ${short(full.bytes / MIB)} MiB`);
-    const pump = workspace.start(runtime, catchUp.pump, ["server"]);
-    const { event: _, ...address } = await pump.next("listening");
+    const pump = await startPump(workspace, catchUp, server.data);
+    const block = await startPump(workspace, catchUp);
     const measured: Round[] = [];
     for (let round = 0; round < rounds; round++) {
-      const asked = { server: pump, bytes: full.bytes, address: JSON.stringify(address) };
-      const pumped = await runPump(workspace, catchUp, asked);
+      const pumped = await runPump(workspace, catchUp, { ...pump, bytes: full.bytes });
+      const blocks = await runPump(workspace, catchUp, { ...block, bytes: full.bytes });
       const path = workspace.path();
-      haveMemory(workspace, full.bytes);
-      const filed = await runPump(workspace, catchUp, { ...asked, path });
+      haveMemory(workspace, MEMORY_SHARE * full.bytes);
+      const filed = await runPump(workspace, catchUp, { ...pump, bytes: full.bytes, path });
       workspace.remove(path);
-      haveMemory(workspace, full.bytes);
+      haveMemory(workspace, MEMORY_SHARE * full.bytes);
       const durable = await runReplica(workspace, catchUp, { server, full, store: "segments" });
       const memory = await runReplica(workspace, catchUp, { server, full, store: "memory" });
-      haveMemory(workspace, full.bytes);
+      haveMemory(workspace, MEMORY_SHARE * full.bytes);
       const disk = diskLimit(workspace, full.bytes);
-      measured.push({ durable, memory, pump: pumped, filed, disk });
+      measured.push({ durable, memory, pump: pumped, block: blocks, filed, disk });
       const told = [
         `pump ${tell(pumped)}`,
+        `of one block ${tell(blocks)}`,
         `into a file ${tell(filed)}`,
         `durable ${tell(durable)}`,
         `memory ${tell(memory)}`,
@@ -76,10 +83,10 @@ function tell({ mibPerSecond, senderSeconds, receiverSeconds }: Transfer): strin
 }
 
 function rowsOf({ runtime, transport, ratioAtLeast }: CatchUp, rounds: readonly Round[]): Row[] {
-  type Name = "durable" | "memory" | "pump" | "filed";
+  type Name = "durable" | "memory" | "pump" | "block" | "filed";
   const of = (name: Name) => median(rounds.map((round) => round[name].mibPerSecond));
   const disk = median(rounds.map((round) => round.disk));
-  const toPump = (name: Name, pump: "pump" | "filed" = "pump") =>
+  const toPump = (name: Name, pump: "pump" | "block" | "filed" = "pump") =>
     median(rounds.map((round) => round[name].mibPerSecond / round[pump].mibPerSecond));
   const where = `${transport}, ${runtime}`;
   const control = { what: "bare pump", value: of("pump") };
@@ -101,6 +108,13 @@ function rowsOf({ runtime, transport, ratioAtLeast }: CatchUp, rounds: readonly 
       what: `catch-up, durable (${where})`,
       unit,
       value: of("durable"),
+      control: { what: "bare pump of one block", value: of("block") },
+      ratio: toPump("durable", "block"),
+    },
+    {
+      what: `catch-up, durable (${where})`,
+      unit,
+      value: of("durable"),
       control: { what: "bare pump into a file", value: of("filed") },
       ratio: toPump("durable", "filed"),
     },
@@ -117,10 +131,23 @@ async function transfer(bytes: number, sender: Child, receiver: Child): Promise<
   return { mibPerSecond, senderSeconds, receiverSeconds: Number(done["cpuMs"]) / 1000, done };
 }
 
+interface Pump {
+  readonly server: Child;
+  /** As JSON. */
+  readonly address: string;
+}
+
+/** A pump of what is in the data directory `data`, else of one block. */
+async function startPump(workspace: Workspace, { runtime, pump }: CatchUp, data?: string): Promise<Pump> {
+  const server = workspace.start(runtime, pump, ["server", ...(data === undefined ? [] : [data])]);
+  const { event: _, ...address } = await server.next("listening");
+  return { server, address: JSON.stringify(address) };
+}
+
 function runPump(
   workspace: Workspace,
   { runtime, pump }: CatchUp,
-  { server, bytes, address, path }: { server: Child; bytes: number; address: string; path?: string },
+  { server, address, bytes, path }: Pump & { readonly bytes: number; readonly path?: string },
 ): Promise<Transfer> {
   const args = ["client", bytes, address, ...(path === undefined ? [] : [path])];
   return transfer(bytes, server, workspace.start(runtime, pump, args));

@@ -22,19 +22,23 @@ export interface LogState {
 export class Server {
   readonly child: Child;
   readonly url: string;
+  /** The data directory. */
+  readonly data: string;
   readonly channel = CHANNEL;
 
-  private constructor(child: Child, url: string) {
+  private constructor(child: Child, url: string, data: string) {
     this.child = child;
     this.url = url;
+    this.data = data;
   }
 
   /** Starts a node on `runtime` with one empty channel. */
   static async start(workspace: Workspace, runtime: RuntimeName): Promise<Server> {
-    const args = ["serve", "--json", "--port", 0, "--data", workspace.path()];
+    const data = workspace.path();
+    const args = ["serve", "--json", "--port", 0, "--data", data];
     const child = workspace.start(runtime, "src/cli/main.ts", args);
     const { http } = await child.next("listening");
-    const server = new Server(child, String(http));
+    const server = new Server(child, String(http), data);
     await fetch(server.#at(""), { method: "PUT", headers: { "content-type": "application/json" }, body: "{}" });
     return server;
   }

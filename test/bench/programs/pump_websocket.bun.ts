@@ -1,32 +1,37 @@
 // The bare pump over WebSocket on Bun: a server that sends as many bytes as it is asked for in messages of 64 KiB as fast as the
-// socket takes them, and a client that counts them, or puts them into a file. `server`, or `client BYTES ADDRESS [FILE]`.
+// socket takes them, and a client that counts them, or puts them into a file. `server [DATA]`, or `client BYTES ADDRESS [FILE]`.
 
 import process from "node:process";
+import { nextBlock, pumpSource } from "./pump_source.ts";
 import { cpuMs, say } from "./say.ts";
 import { SyncedFile } from "./synced_file.ts";
 
-const MESSAGE_BYTES = 64 << 10;
 const BACKPRESSURE_BYTES = 1 << 20;
 
-/** Sends until the socket is behind; the rest when it has drained. */
-function pump(socket: Bun.ServerWebSocket<{ left: number }>): void {
-  while (socket.data.left > 0) {
-    if (socket.getBufferedAmount() >= BACKPRESSURE_BYTES / 4) return;
-    const size = Math.min(MESSAGE_BYTES, socket.data.left);
-    socket.data.left -= size;
-    socket.sendBinary(size === MESSAGE_BYTES ? message : message.subarray(0, size));
-  }
+interface Asked {
+  readonly bytes: number;
+  left: number;
 }
 
-const message = crypto.getRandomValues(new Uint8Array(MESSAGE_BYTES));
-
-function serve(): void {
-  const server = Bun.serve<{ left: number }>({
+function serve(data: string | undefined): void {
+  const source = pumpSource(data);
+  /** Sends until the socket is behind; the rest when it has drained. */
+  const pump = (socket: Bun.ServerWebSocket<Asked>): void => {
+    const { data: asked } = socket;
+    while (asked.left > 0 && socket.getBufferedAmount() < BACKPRESSURE_BYTES / 4) {
+      const block = nextBlock(source, asked.bytes, asked.left);
+      asked.left -= block.byteLength;
+      socket.sendBinary(block);
+    }
+  };
+  const server = Bun.serve<Asked>({
     hostname: "127.0.0.1",
     port: 0,
     fetch: (request, server) => {
-      const left = Number(new URL(request.url).searchParams.get("bytes"));
-      return server.upgrade(request, { data: { left } }) ? undefined : new Response(null, { status: 400 });
+      const bytes = Number(new URL(request.url).searchParams.get("bytes"));
+      return server.upgrade(request, { data: { bytes, left: bytes } })
+        ? undefined
+        : new Response(null, { status: 400 });
     },
     websocket: { perMessageDeflate: false, open: pump, drain: pump, message: () => {} },
   });
@@ -51,6 +56,6 @@ function count(bytes: number, { port }: { port: number }, path: string | undefin
   socket.onclose = () => process.exit(1);
 }
 
-const [side, bytes, address, path] = process.argv.slice(2);
-if (side === "server") serve();
-else count(Number(bytes), JSON.parse(address!), path);
+const [side, what, address, path] = process.argv.slice(2);
+if (side === "server") serve(what);
+else count(Number(what), JSON.parse(address!), path);

@@ -1,26 +1,26 @@
 // The bare pump over WebTransport on Deno: a server that writes as many bytes as it is asked for to one stream, 64 KiB a write, as
-// fast as the stream takes them, and a client that counts them, or puts them into a file. `server`, or
+// fast as the stream takes them, and a client that counts them, or puts them into a file. `server [DATA]`, or
 // `client BYTES ADDRESS [FILE]`.
 
 import process from "node:process";
 import { makeCertificate } from "../../../src/server/certificate.ts";
 import { environment } from "../../../src/server/environment.node.ts";
 import { viewOf } from "../../../src/lib/bytes.ts";
+import { nextBlock, pumpSource } from "./pump_source.ts";
 import { cpuMs, say } from "./say.ts";
 import { SyncedFile } from "./synced_file.ts";
 
-const WRITE_BYTES = 64 << 10;
-
-async function serve(): Promise<void> {
+async function serve(data: string | undefined): Promise<void> {
+  const source = pumpSource(data);
   const { clock, random } = environment;
   const { cert, key, hash } = await makeCertificate({ from: clock.now(), hosts: ["127.0.0.1"], random });
   const endpoint = new Deno.QuicEndpoint({ hostname: "127.0.0.1", port: 0 });
   const listener = endpoint.listen({ cert, key, alpnProtocols: ["h3"], keepAliveInterval: 5_000 });
   say("listening", { port: endpoint.addr.port, hash });
-  for await (const incoming of listener) void accept(incoming).catch(() => {});
+  for await (const incoming of listener) void accept(incoming, source).catch(() => {});
 }
 
-async function accept(incoming: Deno.QuicIncoming): Promise<void> {
+async function accept(incoming: Deno.QuicIncoming, source: Uint8Array<ArrayBuffer>): Promise<void> {
   const connection = await incoming.accept();
   connection.closed.catch(() => {});
   const transport = await Deno.upgradeWebTransport(connection);
@@ -28,9 +28,11 @@ async function accept(incoming: Deno.QuicIncoming): Promise<void> {
   const { value: stream } = await transport.incomingBidirectionalStreams.getReader().read();
   const { value: asked } = await stream!.readable.getReader().read();
   const writer = stream!.writable.getWriter();
-  const block = crypto.getRandomValues(new Uint8Array(WRITE_BYTES));
-  for (let left = Number(viewOf(asked!).getBigUint64(0)); left > 0; left -= WRITE_BYTES) {
-    await writer.write(left >= WRITE_BYTES ? block : block.subarray(0, left));
+  const bytes = Number(viewOf(asked!).getBigUint64(0));
+  for (let left = bytes; left > 0;) {
+    const block = nextBlock(source, bytes, left);
+    left -= block.byteLength;
+    await writer.write(block);
   }
 }
 
@@ -64,6 +66,6 @@ async function count(bytes: number, { port, hash }: Address, path: string | unde
   process.exit(0);
 }
 
-const [side, bytes, address, path] = process.argv.slice(2);
-if (side === "server") await serve();
-else await count(Number(bytes), JSON.parse(address!), path);
+const [side, what, address, path] = process.argv.slice(2);
+if (side === "server") await serve(what);
+else await count(Number(what), JSON.parse(address!), path);
