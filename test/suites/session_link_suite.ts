@@ -94,7 +94,8 @@ export function linkTests(open: Open, capabilities: SessionSuiteOptions): void {
   test("what waits at the sender leaves by priority: control, ack, message, log, restore", async () => {
     const { client, server, link, log } = await openCongested(open);
     const others = [Lane.restore, Lane.message, Lane.ack, Lane.control];
-    const size = 60_000;
+    // One read each, so that where reads are asked for in another process little else is read meanwhile.
+    const size = 1_000;
     for (const lane of others) await client.lane(lane).writable.getWriter().write(pattern(0, size));
     const order: string[] = [];
     let [logBytesBeforeUrgent, logBytesBeforeRestore] = [0, 0];
@@ -110,7 +111,10 @@ export function linkTests(open: Open, capabilities: SessionSuiteOptions): void {
     // Lanes that are streams of their own share the connection in the transport's way; log never goes before the urgent ones.
     const isOrdered = capabilities.isMultiplexed && client.transport !== "webtransport";
     if (isOrdered) expect(order).toEqual([...urgent, "restore"]);
-    else if (!capabilities.isBrowserQuic) expect(logBytesBeforeUrgent).toBeLessThan(log.totalBytes);
+    else if (!capabilities.isBrowserQuic) {
+      expect(logBytesBeforeUrgent).toBeLessThan(log.totalBytes);
+      if (client.transport === "webtransport") expect(order.at(-1)).toBe("restore");
+    }
     // Elsewhere than in this process, what arrives on two lanes is not seen in the order in which it arrived.
     const isSeen = client instanceof MultiplexedSession && server instanceof MultiplexedSession;
     // A chunk may be between the two counters.
