@@ -99,7 +99,7 @@ function transportLines(transports: NodeStatus["transports"]): string[] {
 /** One line for both versions of HTTP. Browsers need HTTP/3. */
 function webTransportLine(h3: TransportStatus | undefined, h2: TransportStatus | undefined): string {
   const overHttp2 = h2?.url ? `over HTTP/2: ${h2.url}` : undefined;
-  if (h3?.url) return `${h3.url}  (${overHttp2 ?? h2?.reason})`;
+  if (h3?.url) return `${h3.url}  (${overHttp2 ?? `not over HTTP/2: ${h2?.reason}`})`;
   const install = /npm install [^\s;)]+/.exec(h3?.reason ?? "")?.[0];
   if (!overHttp2 && !install) return `not here: ${h3?.reason}`;
   const remedy = `for HTTP/3, as browsers need it, ${install ? `${install}, or ` : ""}start it on Deno`;

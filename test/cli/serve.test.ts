@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { run, serve, type Server, thisRuntime } from "../process/program.ts";
+import { run, serve, serveByNpm, type Server, thisRuntime } from "../process/program.ts";
 import { Workbench } from "../process/workbench.ts";
 import { Api } from "../routes/api.ts";
 
@@ -74,5 +74,12 @@ describe("millrace serve", () => {
     expect(entries.map(({ payload }) => payload)).toEqual(["kept"]);
     expect(second.program.errors).not.toContain("unfinished write");
     expect(await second.program.kill("SIGINT")).toBe(0);
+  });
+
+  test("drains as well where npm started it and npm is told to end", async () => {
+    const script = { bun: "start:bun", deno: "start", node: "start:node" }[thisRuntime()];
+    const { program } = await serveByNpm(script, ["--port", "0", "--store", "memory"]);
+    await program.kill("SIGTERM");
+    expect(program.output.endsWith(`{"event":"stopped"}\n`)).toBe(true);
   });
 });

@@ -45,7 +45,7 @@ describe("what the node says of itself", () => {
     expect(transports.slice(3)).toEqual([unasked, unasked, unasked]);
     if (thisRuntime() === "deno") {
       const reason = expect.stringContaining(
-        "listened on where its port is named (webtransportHttp2Port, 0 for a free one)",
+        "only where its port is named (webtransportHttp2Port, 0 for a free one)",
       );
       expect(transports[2]).toEqual({ name: "webtransport", http: "h2", available: false, url: null, reason });
     } else expect(transports[2]).toMatchObject({ available: true, reason: "WebTransport over HTTP/2 by fails" });

@@ -13,8 +13,8 @@ import { guardHttp2 } from "./guard_http2.node.ts";
 
 /** Whether the runtime's HTTP/2 needs {@link guardHttp2} to outlive a peer's frames. */
 const IS_UNSOUND = process.versions["deno"] !== undefined;
-const WHY_ONLY_WHEN_ASKED = "listened on where its port is named (webtransportHttp2Port, 0 for a free one): " +
-  "Deno's HTTP/2 ends the process over frames of a peer but for a guard";
+const WHY_ONLY_WHEN_ASKED = "only where its port is named (webtransportHttp2Port, 0 for a free one), " +
+  "since nothing but a guard keeps a peer's frames from ending the process in Deno's HTTP/2";
 
 export function failsH2Backend(loaded: LoadedFails): WebTransportBackend {
   return {
