@@ -21,8 +21,6 @@ export interface ClusterOptions {
   readonly runtimes: readonly RuntimeName[];
   /** Ends the processes and removes what they kept. */
   readonly bench: Workbench;
-  /** For every process, at its first start and later ones unless those say otherwise. */
-  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** What a node says of a channel, as far as tests look at it. */
@@ -49,25 +47,23 @@ interface NodeProcess {
 
 export class ClusterProcesses {
   readonly #nodes: ReadonlyMap<string, NodeProcess>;
-  readonly #env: Readonly<Record<string, string>>;
 
   /** Starts all nodes; they listen then, and may still be looking for one another. */
-  static async start({ runtimes, bench, env = {} }: ClusterOptions): Promise<ClusterProcesses> {
+  static async start({ runtimes, bench }: ClusterOptions): Promise<ClusterProcesses> {
     const ports = await freePorts(runtimes.length);
     const data = await bench.directory();
     const nodes = runtimes.map((runtime, index): NodeProcess => {
       const id = String.fromCharCode("a".charCodeAt(0) + index);
       return { id, runtime, port: ports[index]!, data: join(data, id), server: undefined, isPaused: false };
     });
-    const cluster = new ClusterProcesses(nodes, env);
+    const cluster = new ClusterProcesses(nodes);
     bench.defer(() => cluster.end());
     await Promise.all(cluster.ids.map((id) => cluster.startNode(id)));
     return cluster;
   }
 
-  private constructor(nodes: readonly NodeProcess[], env: Readonly<Record<string, string>>) {
+  private constructor(nodes: readonly NodeProcess[]) {
     this.#nodes = new Map(nodes.map((node) => [node.id, node]));
-    this.#env = env;
   }
 
   get ids(): string[] {
@@ -96,11 +92,11 @@ export class ClusterProcesses {
     return this.#node(id).server?.program.errors ?? "";
   }
 
-  async startNode(id: string, env: Readonly<Record<string, string>> = this.#env): Promise<void> {
+  async startNode(id: string): Promise<void> {
     const node = this.#node(id);
     const peers = this.ids.map((peer) => `${peer}=${this.url(peer)}`).join(",");
     const args = ["--node-id", id, "--port", String(node.port), "--data", node.data, "--peers", peers];
-    node.server = await serve([...args, "--transports", "websocket"], { runtime: node.runtime, env });
+    node.server = await serve([...args, "--transports", "websocket"], { runtime: node.runtime });
     node.isPaused = false;
   }
 

@@ -1,13 +1,12 @@
 // Clusters of real processes in which no fsync of one node succeeds any more: the system call fails, as on a broken disk.
 
 import { afterAll, describe, expect, test } from "bun:test";
-import { join } from "node:path";
 import type { RuntimeName } from "../process/program.ts";
 import { eventually } from "../process/waiting.ts";
 import { Workbench } from "../process/workbench.ts";
 import { ClusterLoad } from "./cluster_load.ts";
 import { ClusterProcesses } from "./cluster_processes.ts";
-import { failSyncs, FIU_UNSUPPORTED, fiuEnvironment } from "./fiu.ts";
+import { FAILING_SYNCS_UNSUPPORTED, failSyncs } from "./failing_syncs.ts";
 
 const bench = new Workbench();
 afterAll(() => bench.clear());
@@ -17,15 +16,13 @@ const APPENDS = 40;
 const RUNTIMES: readonly RuntimeName[] = ["bun", "deno", "node"];
 
 async function failDisk(runtime: RuntimeName, victim: "leader" | "follower"): Promise<void> {
-  const prefix = join(await bench.directory(), "fiu");
-  const env = fiuEnvironment(prefix);
-  const cluster = await ClusterProcesses.start({ runtimes: [runtime, runtime, runtime], bench, env });
+  const cluster = await ClusterProcesses.start({ runtimes: [runtime, runtime, runtime], bench });
   await cluster.create(CHANNEL);
   const load = new ClusterLoad(cluster, CHANNEL);
   await load.more(APPENDS);
   const leader = await cluster.leader(CHANNEL);
   const failing = victim === "leader" ? leader : cluster.ids.find((id) => id !== leader)!;
-  await failSyncs(cluster.pid(failing), prefix);
+  await failSyncs(cluster.pid(failing));
   const fenced = await eventually("the channel is fenced", async () => {
     const status = await cluster.status(failing, CHANNEL);
     return status?.fenced && status.role !== "leader" ? status : undefined;
@@ -36,7 +33,7 @@ async function failDisk(runtime: RuntimeName, victim: "leader" | "follower"): Pr
   expect(others).toContain(await cluster.leader(CHANNEL));
   // Whoever is started anew has a sound disk.
   await cluster.kill(failing);
-  await cluster.startNode(failing, {});
+  await cluster.startNode(failing);
   await load.more(APPENDS);
   await load.stop();
   await load.expectKept();
@@ -48,8 +45,8 @@ async function failDisk(runtime: RuntimeName, victim: "leader" | "follower"): Pr
   await cluster.end();
 }
 
-const suite = FIU_UNSUPPORTED === undefined ? describe : describe.skip;
-suite(`fsync fails${FIU_UNSUPPORTED === undefined ? "" : ` (${FIU_UNSUPPORTED})`}`, () => {
+const suite = FAILING_SYNCS_UNSUPPORTED === undefined ? describe : describe.skip;
+suite(`fsync fails${FAILING_SYNCS_UNSUPPORTED === undefined ? "" : ` (${FAILING_SYNCS_UNSUPPORTED})`}`, () => {
   for (const runtime of RUNTIMES) {
     for (const victim of ["leader", "follower"] as const) {
       test(

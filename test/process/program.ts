@@ -128,7 +128,10 @@ async function listeningOf(program: Program): Promise<Server> {
   const line = await eventually("the server listens", () => {
     if (code !== undefined) throw new Error(`serve ended with ${code}: ${program.errors}`);
     return program.output.includes("\n") ? program.output.split("\n")[0] : undefined;
-  }, LISTENING_MS_MAX);
+  }, LISTENING_MS_MAX).catch(async (error) => {
+    if (code === undefined) await program.kill();
+    throw error;
+  });
   const listening = JSON.parse(line!) as Listening;
   return { program, url: listening.http, port: Number(new URL(listening.http).port), listening };
 }
