@@ -4,7 +4,7 @@
 // entry by entry, where group commit is the store's alone.
 
 import { type Benchmark, type BenchOptions, median, type Row, short } from "./benchmark.ts";
-import type { Message, RuntimeName } from "./child.ts";
+import { type Message, type RuntimeName, RUNTIMES } from "./child.ts";
 import { Server } from "./server.ts";
 import { inWorkspace, type Workspace } from "./workspace.ts";
 
@@ -13,7 +13,6 @@ const ENTRY_BYTES = 100;
 /** All that waits goes out together when the append before is acknowledged: two of half the size take twice the system calls. */
 const UNDER_WAY = 1;
 const SECONDS = 3;
-const RUNTIMES: readonly RuntimeName[] = ["bun", "deno", "node"];
 /** The runtime that the target is about; the others are shown. */
 const JUDGED = "bun";
 

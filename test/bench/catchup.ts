@@ -9,8 +9,6 @@ import { type LogState, makeBody, Server } from "./server.ts";
 import { inWorkspace, type Workspace } from "./workspace.ts";
 
 const PAYLOAD_BYTES = 1024;
-/** Memory at hand for what is about to be written, and for the process that writes it: by the size of the file. */
-const MEMORY_SHARE = 2;
 
 export interface CatchUp {
   readonly runtime: RuntimeName;
@@ -54,13 +52,13 @@ export function runCatchUp(catchUp: CatchUp, options: BenchOptions): Promise<rea
       const pumped = await runPump(workspace, catchUp, { ...pump, bytes: full.bytes });
       const blocks = await runPump(workspace, catchUp, { ...block, bytes: full.bytes });
       const path = workspace.path();
-      haveMemory(workspace, MEMORY_SHARE * full.bytes);
+      haveMemory(workspace, full.bytes);
       const filed = await runPump(workspace, catchUp, { ...pump, bytes: full.bytes, path });
       workspace.remove(path);
-      haveMemory(workspace, MEMORY_SHARE * full.bytes);
+      haveMemory(workspace, full.bytes);
       const durable = await runReplica(workspace, catchUp, { server, full, store: "segments" });
       const memory = await runReplica(workspace, catchUp, { server, full, store: "memory" });
-      haveMemory(workspace, MEMORY_SHARE * full.bytes);
+      haveMemory(workspace, full.bytes);
       const disk = diskLimit(workspace, full.bytes);
       measured.push({ durable, memory, pump: pumped, block: blocks, filed, disk });
       const told = [

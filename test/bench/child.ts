@@ -6,7 +6,8 @@ import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-export type RuntimeName = "bun" | "deno" | "node";
+export const RUNTIMES = ["bun", "deno", "node"] as const;
+export type RuntimeName = typeof RUNTIMES[number];
 
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 

@@ -4,11 +4,10 @@
 import { sleep } from "../../src/core/environment.ts";
 import { environment } from "../../src/server/environment.node.ts";
 import { type Benchmark, type BenchOptions, type Row } from "./benchmark.ts";
-import type { RuntimeName } from "./child.ts";
+import { type RuntimeName, RUNTIMES } from "./child.ts";
 import { ask, Cluster } from "./cluster.ts";
 import { inWorkspace } from "./workspace.ts";
 
-const RUNTIMES: readonly RuntimeName[] = ["bun", "deno", "node"];
 /** Of each round. */
 const KILLS = 10;
 const CHANNEL = "failover";

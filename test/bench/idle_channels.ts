@@ -7,13 +7,12 @@ import { environment } from "../../src/server/environment.node.ts";
 import type { PeerList } from "../../src/schema/api.ts";
 import { eventually } from "../process/waiting.ts";
 import { type Benchmark, type BenchOptions, type Row } from "./benchmark.ts";
-import type { RuntimeName } from "./child.ts";
+import { type RuntimeName, RUNTIMES } from "./child.ts";
 import { ask, Cluster } from "./cluster.ts";
 import { inWorkspace } from "./workspace.ts";
 
-const ALL: readonly RuntimeName[] = ["bun", "deno", "node"];
 /** Those that are measured: all, or as BENCH_RUNTIMES says (`bun,node`). */
-const RUNTIMES = ALL.filter((name) => (process.env["BENCH_RUNTIMES"]?.split(",") ?? ALL).includes(name));
+const MEASURED = RUNTIMES.filter((name) => (process.env["BENCH_RUNTIMES"]?.split(",") ?? RUNTIMES).includes(name));
 const FEW = 10;
 const MANY = Number(process.env["BENCH_CHANNELS"] ?? 10_000);
 /** Channels that are created at one time. */
@@ -45,7 +44,7 @@ export const idleChannels: Benchmark = {
   title: `${MANY} idle channels on three nodes, and ${FEW} in the same cluster`,
   run: async (options) => {
     const rows: Row[] = [];
-    for (const runtime of RUNTIMES) rows.push(...await measure(runtime, options));
+    for (const runtime of MEASURED) rows.push(...await measure(runtime, options));
     return rows;
   },
 };

@@ -1,11 +1,10 @@
 // Appends to many channels at the same time, one in flight for each: with one fsync for all that wait, beside one for each log.
 
 import { type Benchmark, type BenchOptions, median, type Row, short } from "./benchmark.ts";
-import type { RuntimeName } from "./child.ts";
+import { type RuntimeName, RUNTIMES } from "./child.ts";
 import { inWorkspace, type Workspace } from "./workspace.ts";
 
 const LOGS = 256;
-const RUNTIMES: readonly RuntimeName[] = ["bun", "deno", "node"];
 
 export const manyChannels: Benchmark = {
   name: "many-channels",

@@ -4,7 +4,7 @@
 
 import { type Benchmark, type BenchOptions, GIB, MIB, type Row, short } from "./benchmark.ts";
 import { checkEqual } from "./catchup.ts";
-import type { RuntimeName } from "./child.ts";
+import { type RuntimeName, RUNTIMES } from "./child.ts";
 import { type LogState, makeBody, Server } from "./server.ts";
 import { inWorkspace, type Workspace } from "./workspace.ts";
 
@@ -16,7 +16,6 @@ const SAMPLE_MS = 100;
 const SETTLED_BYTES_MAX = 100 * MIB;
 const GROWTH_MIB_MAX = 64;
 const PASSING_BYTES = 4 * GIB;
-const RUNTIMES: readonly RuntimeName[] = ["bun", "deno", "node"];
 
 /** Resident MiB of the server, with the log's size in MiB at that time. */
 interface Sample {

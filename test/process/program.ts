@@ -61,6 +61,23 @@ export class Program {
     return Buffer.concat(this.#err).toString();
   }
 
+  /** What `ask` answers, once it does. @throws where the program ends before, or has not come to it in time and is ended. */
+  async until<T>(what: string, ask: () => T | undefined, deadlineMs: number): Promise<T> {
+    let code: number | string | undefined;
+    void this.ended.then((ended) => {
+      code = ended;
+    });
+    try {
+      return await eventually(what, () => {
+        if (code !== undefined) throw new Error(`${what}: it ended with ${code}: ${this.errors}`);
+        return ask();
+      }, deadlineMs);
+    } catch (error) {
+      if (code === undefined) await this.kill();
+      throw error;
+    }
+  }
+
   write(input: string | Uint8Array): void {
     this.child.stdin!.write(input);
   }
@@ -121,17 +138,8 @@ export function serveByNpm(script: string, args: readonly string[]): Promise<Ser
 }
 
 async function listeningOf(program: Program): Promise<Server> {
-  let code: number | string | undefined;
-  void program.ended.then((ended) => {
-    code = ended;
-  });
-  const line = await eventually("the server listens", () => {
-    if (code !== undefined) throw new Error(`serve ended with ${code}: ${program.errors}`);
-    return program.output.includes("\n") ? program.output.split("\n")[0] : undefined;
-  }, LISTENING_MS_MAX).catch(async (error) => {
-    if (code === undefined) await program.kill();
-    throw error;
-  });
-  const listening = JSON.parse(line!) as Listening;
+  const firstLine = () => program.output.includes("\n") ? program.output.split("\n")[0] : undefined;
+  const line = await program.until("the server listens", firstLine, LISTENING_MS_MAX);
+  const listening = JSON.parse(line) as Listening;
   return { program, url: listening.http, port: Number(new URL(listening.http).port), listening };
 }

@@ -1,6 +1,7 @@
 // What a bare pump sends: the bytes of a server's logs, held in memory, or one block over and over, which stays in the processor's
 // cache and is more than any program reaches that has something to say.
 
+import { Buffer } from "node:buffer";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -11,14 +12,7 @@ export const BLOCK_BYTES = 64 << 10;
 export function pumpSource(path: string | undefined): Uint8Array<ArrayBuffer> {
   if (path === undefined) return crypto.getRandomValues(new Uint8Array(BLOCK_BYTES));
   const names = readdirSync(path, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".seg")).sort();
-  const files = names.map((name) => readFileSync(join(path, name)));
-  const source = new Uint8Array(files.reduce((sum, file) => sum + file.byteLength, 0));
-  let at = 0;
-  for (const file of files) {
-    source.set(file, at);
-    at += file.byteLength;
-  }
-  return source;
+  return Buffer.concat(names.map((name) => readFileSync(join(path, name))));
 }
 
 /** The next block of `bytes` that are asked for, of which `left` are not sent yet. */
